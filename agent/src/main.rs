@@ -1,0 +1,3 @@
+//! Node agent.
+#![forbid(unsafe_code)]
+fn main() {}

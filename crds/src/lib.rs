@@ -1,0 +1,2 @@
+//! StoqTransport: types, validation, generated YAML.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Shared by BPF programs and user space.
+#![no_std]
+#![forbid(unsafe_code)]
