@@ -5,8 +5,9 @@ cd "$(dirname "$0")"
 [[ $# -eq 0 || "$*" == --check ]] || { echo "usage: build.sh [--check]" >&2; exit 2; }
 
 cargo fetch --quiet --locked
-flags=(-Cdebuginfo=2 -Clink-arg=--btf "--remap-path-prefix=$(dirname "$(dirname "$PWD")")=/stoq"
-  "--remap-path-prefix=$(rustc --print sysroot)=/rust")
+sysroot=$(rustc --print sysroot)
+flags=(-Cdebuginfo=2 -Clink-arg=--btf --remap-path-scope=object
+  "--remap-path-prefix=$(dirname "$(dirname "$PWD")")=/stoq" "--remap-path-prefix=$sysroot=/rust")
 # The registry's directory is named after its mirror: remap each, not their parent.
 for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
   flags+=("--remap-path-prefix=$registry=/cargo")
@@ -17,7 +18,10 @@ export CARGO_ENCODED_RUSTFLAGS
 cargo build --quiet --locked --workspace --release -Z build-std=core --target bpfel-unknown-none
 
 for name in stoq lab; do
-  built=target/bpfel-unknown-none/release/$name
+  built=target/$name.bpf.o
+  # BTF stays; the DWARF it was made of is nine tenths of the file.
+  LD_LIBRARY_PATH="$sysroot/lib" "$sysroot"/lib/rustlib/*/bin/rust-objcopy --strip-debug \
+    "target/bpfel-unknown-none/release/$name" "$built"
   if [[ $# -eq 0 ]]; then
     cp "$built" "$name.bpf.o"
   elif ! cmp -s "$built" "$name.bpf.o"; then

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
 /// XDP on each uplink.
 #[xdp]
-pub fn stoq_uplink(_ctx: XdpContext) -> u32 {
+fn stoq_uplink(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
 /// Drops everything.
 #[xdp]
-pub fn lab_drop(_ctx: XdpContext) -> u32 {
+fn lab_drop(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
