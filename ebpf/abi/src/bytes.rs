@@ -1,0 +1,67 @@
+//! How the parser reads a frame.
+
+/// A frame, read at byte offsets. Every read is checked; `None` is "not there".
+///
+/// Multi-byte reads are big-endian, as every header here is; [`Bytes::word`]
+/// keeps the wire's order.
+pub trait Bytes {
+    /// Length of the frame in bytes, segments of an offloaded packet included.
+    fn len(&self) -> usize;
+
+    /// Whether there is nothing at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The byte at `at`.
+    fn u8(&self, at: usize) -> Option<u8>;
+
+    /// Two bytes at `at`, big-endian.
+    fn u16(&self, at: usize) -> Option<u16>;
+
+    /// Four bytes at `at`, in the order of the wire.
+    fn word(&self, at: usize) -> Option<u32>;
+
+    /// Four bytes at `at`, big-endian.
+    #[inline(always)]
+    fn u32(&self, at: usize) -> Option<u32> {
+        match self.word(at) {
+            Some(word) => Some(u32::from_be(word)),
+            None => None,
+        }
+    }
+
+    /// Datagrams this frame stands for: more than one where segmentation is
+    /// still to come (GSO) or has been undone (GRO).
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    /// Payload bytes of each datagram but the last of an offloaded frame; zero
+    /// for a plain frame.
+    #[inline(always)]
+    fn segment_size(&self) -> u32 {
+        0
+    }
+}
+
+impl Bytes for [u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn u8(&self, at: usize) -> Option<u8> {
+        self.get(at).copied()
+    }
+
+    fn u16(&self, at: usize) -> Option<u16> {
+        let end = at.checked_add(2)?;
+        self.get(at..end)?.try_into().ok().map(u16::from_be_bytes)
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        let end = at.checked_add(4)?;
+        self.get(at..end)?.try_into().ok().map(u32::from_ne_bytes)
+    }
+}

@@ -1,0 +1,228 @@
+//! What is known of a flow, and what one more packet adds to it.
+
+use crate::quic::{Census, Header, Kind};
+use crate::spin::Spin;
+
+/// Which way a packet goes, seen from the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Direction {
+    /// To the endpoint.
+    In = 0,
+    /// From the endpoint.
+    Out = 1,
+}
+
+/// State of a flow, as [`Flow::state`] holds it.
+pub mod state {
+    /// A packet passed; nothing is known of a connection.
+    pub const SEEN: u32 = 0;
+    /// A client Initial passed.
+    pub const HANDSHAKING: u32 = 1;
+    /// A short header was seen both ways (QUIC), or any packet (UDP).
+    pub const ESTABLISHED: u32 = 2;
+    /// Established, then silent for 30 s. Set by the agent's sweep.
+    pub const IDLE: u32 = 3;
+}
+
+/// Bits of [`Flow::flags`].
+pub mod flag {
+    /// The endpoint has answered.
+    pub const ANSWERED: u32 = 1;
+    /// A short header came in.
+    pub const SHORT_IN: u32 = 2;
+    /// A short header went out.
+    pub const SHORT_OUT: u32 = 4;
+    /// A connection was opened and is not established yet.
+    pub const OPENING: u32 = 8;
+    /// The endpoint has answered the connection that is opening.
+    pub const OPENING_ANSWERED: u32 = 16;
+}
+
+/// Silence after which a further Initial of an established flow may begin a
+/// handshake that is measured: before that, the packets of several connections
+/// at once could not be told apart. Nanoseconds.
+const REOPEN_AFTER: u64 = 1_000_000_000;
+
+/// A flow: the value of the flow table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Flow {
+    /// Id of the endpoint; a flow found with another endpoint starts over.
+    pub endpoint: u32,
+    /// One of [`state`].
+    pub state: u32,
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// QUIC version of the last long header, 0 if none was seen.
+    pub version: u32,
+    /// Fingerprint of the client's connection id, 0 if it has none.
+    pub client_id: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// First packet, ns of the coarse clock.
+    pub first_seen: u64,
+    /// Last packet, ns of the coarse clock.
+    pub last_seen: u64,
+    /// The client Initial that opened the connection, ns of the fine clock;
+    /// 0 once the handshake is measured, or where it can't be.
+    pub initial_at: u64,
+    /// Until when steering may take the flow past the kernel; coarse ns.
+    pub admitted_until: u64,
+    /// Packets in and out.
+    pub packets: [u64; 2],
+    /// Bytes of UDP payload in and out.
+    pub bytes: [u64; 2],
+    /// Spin bits.
+    pub spin: Spin,
+}
+
+/// One packet, or one offloaded train of them, as a flow sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Coarse clock, ns.
+    pub now: u64,
+    /// Header of its first packet; `None` for a flow that is not QUIC.
+    pub header: Option<Header>,
+    /// Fingerprint of the client's connection id, of a long header.
+    pub client_id: u32,
+    /// All its packets by kind.
+    pub census: Census,
+}
+
+/// What the packet meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// It opened a connection.
+    pub opened: bool,
+    /// It established one.
+    pub established: bool,
+    /// It ended a handshake that took this long; ns, 0: it did not.
+    pub handshake: u64,
+    /// It gave a round-trip time; ns, 0: it did not.
+    pub rtt: u64,
+}
+
+impl Flow {
+    /// A flow that begins with a packet seen at `now`.
+    #[inline(always)]
+    pub fn begin(endpoint: u32, now: u64) -> Self {
+        Self {
+            endpoint,
+            first_seen: now,
+            last_seen: now,
+            ..Self::default()
+        }
+    }
+
+    /// Whether its packets are free of the unestablished budgets.
+    #[inline(always)]
+    pub const fn established(&self) -> bool {
+        self.state >= state::ESTABLISHED
+    }
+
+    /// Takes in one packet. `clock` is the fine clock, ns; it is read only
+    /// when a handshake begins or ends and when a spin bit flips.
+    #[inline(always)]
+    pub fn observe(&mut self, seen: &Seen, clock: impl Fn() -> u64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let before = self.last_seen;
+        self.last_seen = seen.now;
+        if self.state == state::IDLE {
+            self.state = state::ESTABLISHED;
+        }
+        if matches!(seen.direction, Direction::Out) {
+            self.flags |= flag::ANSWERED;
+        }
+        let Some(header) = seen.header else {
+            if self.flags & flag::ANSWERED != 0 {
+                self.state = state::ESTABLISHED;
+            }
+            return outcome;
+        };
+        if header.is_long() {
+            self.long(seen, &header, before, &clock, &mut outcome);
+        } else {
+            outcome.rtt = self.spin.observe(seen.direction, header.spin, &clock);
+        }
+        if seen.census.count(Kind::Short as u32) != 0 {
+            self.short(seen.direction, &clock, &mut outcome);
+        }
+        outcome
+    }
+
+    #[inline(always)]
+    fn long(
+        &mut self,
+        seen: &Seen,
+        header: &Header,
+        before: u64,
+        clock: &impl Fn() -> u64,
+        outcome: &mut Outcome,
+    ) {
+        if header.known_version() {
+            self.version = header.version;
+        }
+        match seen.direction {
+            Direction::Out if seen.client_id == self.client_id => {
+                self.flags |= flag::OPENING_ANSWERED;
+            }
+            Direction::In if matches!(header.kind, Kind::Initial) => {
+                let silent = seen.now.wrapping_sub(before) > REOPEN_AFTER;
+                self.initial(seen.client_id, silent, clock, outcome);
+            }
+            _ => {}
+        }
+    }
+
+    /// A client Initial: the first of a connection, or one more of the same.
+    #[inline(always)]
+    fn initial(
+        &mut self,
+        client_id: u32,
+        silent: bool,
+        clock: &impl Fn() -> u64,
+        outcome: &mut Outcome,
+    ) {
+        let fresh = self.state == state::SEEN;
+        if !fresh && client_id == self.client_id {
+            return;
+        }
+        outcome.opened = true;
+        self.client_id = client_id;
+        self.flags = (self.flags & !flag::OPENING_ANSWERED) | flag::OPENING;
+        self.initial_at = 0;
+        if !self.established() {
+            self.state = state::HANDSHAKING;
+            self.flags &= !(flag::SHORT_IN | flag::SHORT_OUT);
+            self.initial_at = clock();
+        } else if silent {
+            self.initial_at = clock();
+        }
+    }
+
+    #[inline(always)]
+    fn short(&mut self, direction: Direction, clock: &impl Fn() -> u64, outcome: &mut Outcome) {
+        if matches!(direction, Direction::Out) {
+            self.flags |= flag::SHORT_OUT;
+        } else {
+            self.flags |= flag::SHORT_IN;
+            if self.initial_at != 0 && self.flags & flag::OPENING_ANSWERED != 0 {
+                outcome.handshake = clock().wrapping_sub(self.initial_at);
+                self.initial_at = 0;
+            }
+        }
+        let both = flag::SHORT_IN | flag::SHORT_OUT;
+        if self.flags & both != both {
+            return;
+        }
+        self.state = state::ESTABLISHED;
+        let opening = flag::OPENING | flag::OPENING_ANSWERED;
+        if self.flags & opening == opening {
+            self.flags &= !opening;
+            outcome.established = true;
+        }
+    }
+}

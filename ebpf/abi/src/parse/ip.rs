@@ -1,0 +1,122 @@
+//! IPv4 (RFC 791), IPv6 (RFC 8200) and UDP (RFC 768) headers.
+
+use super::{Datagram, Parsed, Unparsed, mapped};
+use crate::Bytes;
+
+const UDP: u8 = 17;
+const IPIP: u8 = 4;
+const IPV6_IN_IP: u8 = 41;
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+
+/// Extension headers followed before a packet is left to the kernel.
+const MAX_EXTENSIONS: u32 = 6;
+
+const UDP_HEADER: usize = 8;
+
+#[inline(always)]
+pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Parsed {
+    let (Some(first), Some(fragment), Some(protocol)) =
+        (bytes.u8(at), bytes.u16(at + 6), bytes.u8(at + 9))
+    else {
+        return Parsed::Other;
+    };
+    let header = ((first & 0x0f) as usize) * 4;
+    if first >> 4 != 4 || header < 20 {
+        return Parsed::Unparsed(Unparsed::Malformed);
+    }
+    match protocol {
+        UDP if fragment & 0x3fff != 0 => Parsed::Unparsed(Unparsed::Fragment),
+        UDP => {
+            let (Some(source), Some(destination)) = (bytes.word(at + 12), bytes.word(at + 16))
+            else {
+                return Parsed::Unparsed(Unparsed::Malformed);
+            };
+            udp(
+                bytes,
+                at + header,
+                mapped(source),
+                mapped(destination),
+                false,
+            )
+        }
+        IPIP | IPV6_IN_IP if fragment & 0x3fff == 0 => Parsed::IpInIp(at + header),
+        _ => Parsed::Other,
+    }
+}
+
+#[inline(always)]
+pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Parsed {
+    let (Some(source), Some(destination), Some(mut next)) = (
+        address(bytes, at + 8),
+        address(bytes, at + 24),
+        bytes.u8(at + 6),
+    ) else {
+        return Parsed::Other;
+    };
+    let mut at = at + 40;
+    for _ in 0..=MAX_EXTENSIONS {
+        match next {
+            UDP => return udp(bytes, at, source, destination, true),
+            FRAGMENT => return Parsed::Unparsed(Unparsed::Fragment),
+            IPIP | IPV6_IN_IP => return Parsed::IpInIp(at),
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
+                let (Some(following), Some(length)) = (bytes.u8(at), bytes.u8(at + 1)) else {
+                    return Parsed::Unparsed(Unparsed::Malformed);
+                };
+                next = following;
+                at += (length as usize + 1) * 8;
+            }
+            _ => return Parsed::Other,
+        }
+    }
+    Parsed::Unparsed(Unparsed::TooDeep)
+}
+
+#[inline(always)]
+fn address<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<super::Addr> {
+    Some([
+        bytes.word(at)?,
+        bytes.word(at + 4)?,
+        bytes.word(at + 8)?,
+        bytes.word(at + 12)?,
+    ])
+}
+
+#[inline(always)]
+fn udp<B: Bytes + ?Sized>(
+    bytes: &B,
+    at: usize,
+    source: super::Addr,
+    destination: super::Addr,
+    v6: bool,
+) -> Parsed {
+    let (Some(source_port), Some(destination_port), Some(length)) =
+        (bytes.u16(at), bytes.u16(at + 2), bytes.u16(at + 4))
+    else {
+        return Parsed::Unparsed(Unparsed::Malformed);
+    };
+    let payload = at + UDP_HEADER;
+    let room = bytes.len().wrapping_sub(payload);
+    // The header of an offloaded frame speaks of one segment or of all,
+    // depending on who built it; the frame's own length is always the sum.
+    let len = if bytes.segment_size() != 0 {
+        room
+    } else {
+        (length as usize).wrapping_sub(UDP_HEADER)
+    };
+    if payload > bytes.len() || (length as usize) < UDP_HEADER || len > room {
+        return Parsed::Unparsed(Unparsed::Malformed);
+    }
+    Parsed::Udp(Datagram {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        v6,
+        payload,
+        len,
+    })
+}
