@@ -2,15 +2,12 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+mod baseline;
+mod bypass;
+mod flood;
+mod layout;
 
-/// Drops everything.
-#[xdp]
-fn lab_drop(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_DROP
-}
-
-/// What the kernel is told of the licence: helpers such as the tracing ones ask for GPL.
+/// What the kernel is told of the licence: some helpers ask for GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
