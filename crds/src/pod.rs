@@ -1,0 +1,175 @@
+//! The parsed form of a `v1` Pod: what STOQ needs of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Pod as ApiPod, PodStatus};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{Invalid, ObjectName, Violation};
+
+/// A pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pod {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// Uid; `None` for one from a file that gives none.
+    pub uid: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Addresses of both families, the primary one first; empty until the pod has one.
+    pub ips: Vec<IpAddr>,
+    /// Whether the pod lives in the node's own network namespace.
+    pub host_network: bool,
+    /// Node the pod is bound to; `None` until it is.
+    pub node: Option<String>,
+    /// Where the pod is in its life.
+    pub phase: Phase,
+    /// When the API server created it; `None` for one from a file.
+    pub created: Option<Timestamp>,
+    /// When its deletion was asked for. It may serve on until it has ended.
+    pub deleted: Option<Timestamp>,
+}
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// Accepted, not yet running; also a pod whose status says nothing.
+    Pending,
+    /// Running.
+    Running,
+    /// Every container ended well.
+    Succeeded,
+    /// Every container ended, one of them badly.
+    Failed,
+    /// The node does not answer.
+    Unknown,
+}
+
+impl Pod {
+    /// Takes what STOQ needs.
+    ///
+    /// # Errors
+    /// A name, an address or a phase that Kubernetes does not have.
+    pub fn parse(object: &ApiPod) -> Result<Self, Invalid> {
+        let meta = &object.metadata;
+        let spec = object.spec.as_ref();
+        let status = object.status.as_ref();
+        Ok(Self {
+            name: ObjectName::parse(meta)?,
+            uid: meta.uid.clone(),
+            labels: meta.labels.clone().unwrap_or_default(),
+            ips: status.map_or(Ok(Vec::new()), parse_ips)?,
+            host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
+            node: spec.and_then(|s| s.node_name.clone()),
+            phase: parse_phase(status.and_then(|s| s.phase.as_deref()))?,
+            created: meta.creation_timestamp.as_ref().map(|t| t.0),
+            deleted: meta.deletion_timestamp.as_ref().map(|t| t.0),
+        })
+    }
+
+    /// Whether the pod has ended: its addresses may belong to another pod by now.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+}
+
+/// `podIPs`, and `podIP` where a hand-written file gives only that.
+fn parse_ips(status: &PodStatus) -> Result<Vec<IpAddr>, Invalid> {
+    let mut ips = Vec::new();
+    for (i, entry) in status.pod_ips.iter().flatten().enumerate() {
+        push_ip(&mut ips, &entry.ip, || format!("status.podIPs[{i}].ip"))?;
+    }
+    if let Some(ip) = &status.pod_ip {
+        push_ip(&mut ips, ip, || "status.podIP".into())?;
+    }
+    Ok(ips)
+}
+
+/// An empty text is how the API writes "none yet".
+fn push_ip(ips: &mut Vec<IpAddr>, text: &str, field: impl Fn() -> String) -> Result<(), Invalid> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let ip = text.parse();
+    let ip = ip.map_err(|_| Invalid::new(field(), Violation::Address(text.into())))?;
+    if !ips.contains(&ip) {
+        ips.push(ip);
+    }
+    Ok(())
+}
+
+fn parse_phase(text: Option<&str>) -> Result<Phase, Invalid> {
+    match text.unwrap_or("") {
+        "" | "Pending" => Ok(Phase::Pending),
+        "Running" => Ok(Phase::Running),
+        "Succeeded" => Ok(Phase::Succeeded),
+        "Failed" => Ok(Phase::Failed),
+        "Unknown" => Ok(Phase::Unknown),
+        other => Err(Invalid::new("status.phase", Violation::Phase(other.into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(yaml: &str) -> Result<Pod, Invalid> {
+        Pod::parse(&serde_yaml::from_str(yaml).unwrap())
+    }
+
+    #[test]
+    fn a_running_pod_has_its_addresses_in_order_and_once() {
+        let pod = parse(
+            "metadata: {name: edge-0, namespace: prod, uid: u-1, labels: {app: edge}}\n\
+             spec: {nodeName: n1, containers: []}\n\
+             status: {phase: Running, podIP: 10.1.0.5, podIPs: [{ip: 10.1.0.5}, {ip: 'fd00::5'}]}",
+        )
+        .unwrap();
+        assert_eq!(pod.name.to_string(), "prod/edge-0");
+        assert_eq!(pod.uid.as_deref(), Some("u-1"));
+        assert_eq!(pod.node.as_deref(), Some("n1"));
+        let ips: [IpAddr; 2] = ["10.1.0.5".parse().unwrap(), "fd00::5".parse().unwrap()];
+        assert_eq!(pod.ips, ips);
+        assert!(!pod.host_network && !pod.has_ended());
+    }
+
+    #[test]
+    fn a_pod_without_status_is_pending_and_has_no_address() {
+        let pod = parse("metadata: {name: edge-0}\nspec: {hostNetwork: true, containers: []}");
+        let pod = pod.unwrap();
+        assert_eq!(
+            (pod.phase, pod.ips.len(), pod.host_network),
+            (Phase::Pending, 0, true)
+        );
+    }
+
+    #[test]
+    fn a_deleted_pod_may_still_serve_but_a_failed_one_has_ended() {
+        let deleted = "metadata: {name: a, deletionTimestamp: 2026-01-01T00:00:00Z}\n\
+                       status: {phase: Running}";
+        let deleted = parse(deleted).unwrap();
+        assert!(deleted.deleted.is_some() && !deleted.has_ended());
+        assert!(
+            parse("metadata: {name: a}\nstatus: {phase: Failed}")
+                .unwrap()
+                .has_ended()
+        );
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        for (yaml, field) in [
+            ("metadata: {}", "metadata.name"),
+            ("metadata: {name: a}\nstatus: {podIP: 10.1}", "status.podIP"),
+            (
+                "metadata: {name: a}\nstatus: {podIPs: [{ip: x}]}",
+                "status.podIPs[0].ip",
+            ),
+            ("metadata: {name: a}\nstatus: {phase: Gone}", "status.phase"),
+        ] {
+            assert_eq!(parse(yaml).unwrap_err().field, field, "{yaml}");
+        }
+    }
+}
