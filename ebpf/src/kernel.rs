@@ -1,0 +1,11 @@
+//! What the kernel tells about interfaces and about us, in the calling thread's network namespace.
+
+pub mod confinement;
+pub mod device;
+mod ethtool;
+pub mod features;
+pub mod interface;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use ethtool::{driver, queues};
