@@ -8,6 +8,7 @@
 mod fixture;
 mod host_side;
 mod message;
+mod news;
 mod resolve;
 mod snapshot;
 mod state;
@@ -16,7 +17,7 @@ mod watch;
 
 pub use host_side::{HostSide, Missing, host_side};
 pub use resolve::RESOLVE_EVERY;
-pub use snapshot::{SnapshotError, snapshot};
+pub use snapshot::SnapshotError;
 pub use state::{Interface, Kind, Mac, NodeState, RELAY_ALIAS, Route};
 pub use uplink::{Uplink, Uplinks, uplinks};
-pub use watch::{Node, ObserveError};
+pub use watch::{Node, ObserveError, snapshot};

@@ -1,66 +1,17 @@
-//! rtnetlink messages as parts of a [`NodeState`], and whether one says anything new.
+//! rtnetlink messages as parts of a [`NodeState`].
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
+    AddressFamily,
     address::{AddressAttribute, AddressMessage},
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
     route::{RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteType},
 };
 
-use super::state::{Interface, Kind, Mac, NodeState, Route};
-
-/// Whether the event contradicts `state`. A false alarm costs one snapshot; nothing else.
-pub(super) fn is_news(state: &NodeState, event: &RouteNetlinkMessage) -> bool {
-    use RouteNetlinkMessage as M;
-    match event {
-        // A bridge port's own message names the port but describes only its bridging.
-        M::NewLink(link) | M::DelLink(link)
-            if link.header.interface_family != AddressFamily::Unspec =>
-        {
-            true
-        }
-        M::NewLink(link) => state.interfaces.get(&link.header.index) != Some(&interface(link)),
-        M::DelLink(link) => state.interfaces.contains_key(&link.header.index),
-        M::NewAddress(one) => address(one).is_some_and(|one| !state.addresses.contains(&one)),
-        M::DelAddress(one) => address(one).is_some_and(|one| state.addresses.contains(&one)),
-        M::NewRoute(one) => route(one).is_some_and(|one| !state.routes.contains(&one)),
-        M::DelRoute(one) => route(one).is_some_and(|one| state.routes.contains(&one)),
-        M::NewNeighbour(one) => neighbour_is_news(state, one, true),
-        M::DelNeighbour(one) => neighbour_is_news(state, one, false),
-        _ => false,
-    }
-}
-
-fn neighbour_is_news(state: &NodeState, message: &NeighbourMessage, exists: bool) -> bool {
-    if let Some((key, port)) = fdb_entry(message) {
-        let known = state.fdb.get(&key) == Some(&port);
-        return known != exists && (known || wants_port(state, key));
-    }
-    let Some((key, mac)) = neighbour(message) else {
-        return false;
-    };
-    is_bridge(state, key.0) && state.neighbours.get(&key) != mac.filter(|_| exists).as_ref()
-}
-
-/// Whether some neighbour on the bridge has the MAC.
-pub(super) fn wants_port(state: &NodeState, (bridge, mac): (u32, Mac)) -> bool {
-    state
-        .neighbours
-        .iter()
-        .any(|(key, one)| key.0 == bridge && *one == mac)
-}
-
-/// Whether the interface is a bridge.
-pub(super) fn is_bridge(state: &NodeState, index: u32) -> bool {
-    state
-        .interfaces
-        .get(&index)
-        .is_some_and(|one| one.kind == Kind::Bridge)
-}
+use super::state::{Interface, Kind, Mac, Route};
 
 /// The interface a link message describes.
 pub(super) fn interface(message: &LinkMessage) -> Interface {
@@ -239,8 +190,10 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Op
             NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
             _ => None,
         });
+    // Multicast groups are in the table too, with a MAC made of the address.
+    let address = address.filter(|ip| !ip.is_multicast())?;
     Some((
-        (message.header.ifindex, address?),
+        (message.header.ifindex, address),
         link_layer_address(message),
     ))
 }

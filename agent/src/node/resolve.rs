@@ -24,7 +24,9 @@ impl Resolver {
     /// This is `ip neigh replace ... use`: the kernel sends its own ARP request or neighbour
     /// solicitation, exactly as if it had a packet for the pod. The pod sees no datagram, NetworkPolicy
     /// has nothing to judge, a static entry stays as it is; and the pod's answer teaches the bridge the
-    /// port as well. A stale entry is probed after the kernel's `delay_first_probe_time` (5 s).
+    /// port as well. What the kernel still believes reachable it does not ask for again: a bridged
+    /// pod that comes back with another MAC and never sends a packet is found when that belief ends,
+    /// after a minute at most; one that sends is found at once.
     pub(super) async fn ask(&mut self, handle: &Handle, now: Instant, bridge: u32, pod: IpAddr) {
         if !self.due(now, (bridge, pod)) {
             return;

@@ -16,7 +16,7 @@ use rtnetlink::{
 };
 
 use super::{
-    message::{address, fdb_entry, interface, is_bridge, neighbour, route},
+    message::{address, fdb_entry, interface, neighbour, route},
     state::NodeState,
 };
 
@@ -50,7 +50,7 @@ pub enum SnapshotError {
 
 /// Reads the whole state. The connection behind `handle` must forward `NLMSG_DONE`: a list without
 /// its end is an error, not a short list.
-pub async fn snapshot(handle: &Handle) -> Result<NodeState, SnapshotError> {
+pub(super) async fn read(handle: &Handle) -> Result<NodeState, SnapshotError> {
     let mut state = NodeState::default();
     links(handle, &mut state).await?;
     addresses(handle, &mut state).await?;
@@ -101,7 +101,7 @@ async fn neighbours(handle: &Handle, state: &mut NodeState) -> Result<(), Snapsh
             continue;
         };
         if let Some((key, Some(mac))) = neighbour(&message)
-            && is_bridge(state, key.0)
+            && state.is_bridge(key.0)
         {
             state.neighbours.insert(key, mac);
         }

@@ -104,6 +104,13 @@ impl NodeState {
         self.interfaces.values().find(|one| one.name == name)
     }
 
+    /// Whether the interface is a bridge.
+    pub fn is_bridge(&self, index: u32) -> bool {
+        self.interfaces
+            .get(&index)
+            .is_some_and(|one| one.kind == Kind::Bridge)
+    }
+
     /// Whether a default route leads to the interface.
     pub fn carries_default_route(&self, index: u32) -> bool {
         self.routes

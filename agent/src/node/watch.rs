@@ -15,9 +15,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    Missing, NodeState, SnapshotError, message::is_news, resolve::Resolver, snapshot::snapshot,
-};
+use super::{Missing, NodeState, SnapshotError, news::is_news, resolve::Resolver, snapshot::read};
 
 /// A burst of events is answered by one look, this long after the first of them.
 const BURST: Duration = Duration::from_millis(20);
@@ -66,7 +64,7 @@ impl Node {
     /// are logged and survived: the last state stays in force until a new one is read.
     pub async fn observe() -> Result<Self, ObserveError> {
         let session = Session::open()?;
-        let first = snapshot(&session.requests).await?;
+        let first = read(&session.requests).await?;
         Ok(Self::follow(session, first))
     }
 
@@ -88,12 +86,12 @@ impl Node {
         }
     }
 
-    /// The latest state.
-    pub fn state(&self) -> Arc<NodeState> {
-        self.state.borrow().clone()
+    /// The latest state; from here on [`Node::changed`] waits for a newer one.
+    pub fn state(&mut self) -> Arc<NodeState> {
+        self.state.borrow_and_update().clone()
     }
 
-    /// Waits until the state differs from the one last waited for. An error means that the observer
+    /// Waits until there is a newer state than [`Node::state`] last gave. An error means that the observer
     /// is gone for good.
     pub async fn changed(&mut self) -> Result<(), ObserveError> {
         self.state.changed().await.map_err(|_| ObserveError::Closed)
@@ -107,6 +105,11 @@ impl Node {
             let _ = self.asks.try_send(ask);
         }
     }
+}
+
+/// One look at the namespace of the calling thread.
+pub async fn snapshot() -> Result<NodeState, ObserveError> {
+    Ok(read(&Session::open()?.requests).await?)
 }
 
 /// Two sockets: on a shared one, an overrun of events could swallow the end of a list.
@@ -188,7 +191,7 @@ impl Observer {
     }
 
     async fn look(&mut self, requests: &Handle) -> Result<(), SnapshotError> {
-        let fresh = snapshot(requests).await?;
+        let fresh = read(requests).await?;
         self.retry = RETRY;
         self.published.send_if_modified(|state| {
             let changed = **state != fresh;
@@ -244,7 +247,7 @@ mod tests {
     async fn a_list_cut_short_is_an_error() {
         let mut session = Session::open().unwrap();
         session.connections.shutdown().await;
-        let cut = snapshot(&session.requests).await;
+        let cut = read(&session.requests).await;
         assert!(matches!(cut, Err(SnapshotError::Closed { .. })), "{cut:?}");
     }
 }
