@@ -47,6 +47,7 @@ pub(crate) const BURST: Rule = Rule {
 };
 
 /// Host bits are refused, not masked away: `10.0.0.7/8` on a deny list is a mistake worth hearing of.
+/// `isCIDR` and `cidr` need Kubernetes 1.31.
 pub(crate) const CIDR: Rule = Rule {
     cel: "isCIDR(self) && cidr(self).ip() == cidr(self).masked().ip()",
     message: "must be an IPv4 or IPv6 CIDR without host bits, such as 203.0.113.0/24",

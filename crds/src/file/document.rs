@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn nulls_stand_for_the_default() {
-        let document = split("a: {b: null, c: [~, {d:}]}\n").next().unwrap();
+        let document = split("a: {b: null, c: [~, {d: }]}\n").next().unwrap();
         let want: Value = serde_yaml::from_str("a: {c: [null, {}]}").unwrap();
         assert_eq!(document.parse().unwrap(), want);
     }

@@ -11,7 +11,10 @@ use crate::{Invalid, Violation};
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Option<String>), Fault> {
     let mut unknown = None;
     let mut note = |path: Path<'_>| {
-        unknown.get_or_insert_with(|| path_text(&path));
+        let path = path_text(&path);
+        if unknown.is_none() && !TYPE.contains(&path.as_str()) {
+            unknown = Some(path);
+        }
     };
     let watched = serde_ignored::Deserializer::new(value, &mut note);
     let read = serde_path_to_error::deserialize(watched);
@@ -31,6 +34,9 @@ fn fault(path: &str, reason: &str) -> Fault {
         reason: reason.into(),
     }
 }
+
+/// What picked `T`; kube's types leave these two out.
+const TYPE: [&str; 2] = ["apiVersion", "kind"];
 
 /// How serde_path_to_error writes the document itself.
 const ROOT: &str = ".";

@@ -15,9 +15,9 @@ use crate::{FilterMode, Invalid};
 pub struct Filter {
     /// Whether verdicts are carried out.
     pub mode: FilterMode,
-    /// Sources let past `deny`; no host bits; at most 1024.
+    /// The only sources that pass, where there are any; no host bits; at most 1024.
     pub allow: Vec<IpNet>,
-    /// Sources dropped; no host bits; at most 1024.
+    /// Sources dropped, even those of `allow`; no host bits; at most 1024.
     pub deny: Vec<IpNet>,
     /// Checks for ports that speak QUIC.
     pub quic: QuicChecks,

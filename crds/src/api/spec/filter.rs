@@ -11,10 +11,10 @@ use crate::rules;
 pub struct FilterSpec {
     /// Whether verdicts are carried out. Quote 'Off': kubectl reads the bare word as false.
     pub mode: FilterMode,
-    /// Sources to let past deny. Where both match, the longer prefix decides; of equals, deny.
+    /// Where any are named, sources of no other address pass.
     #[schemars(length(max = rules::MAX_CIDRS))]
     pub allow: Vec<Cidr>,
-    /// Sources whose packets are dropped.
+    /// Sources whose packets are dropped, even those that allow names.
     #[schemars(length(max = rules::MAX_CIDRS))]
     pub deny: Vec<Cidr>,
     /// Checks for ports that speak QUIC.
