@@ -1,1 +1,30 @@
-//! The lab.
+//! A laboratory on one machine: a client, a node and its pods in network namespaces, joined by a
+//! wire that can delay and lose, with real QUIC peers and numbered packets that measure exactly.
+
+pub mod bpffs;
+pub mod cli;
+pub mod counters;
+pub mod lab;
+pub mod netns;
+pub mod number;
+pub mod peers;
+pub mod pod;
+pub mod privilege;
+pub mod process;
+pub mod quic;
+pub mod run_name;
+pub mod sweep;
+pub mod tool;
+pub mod topology;
+pub mod wait;
+pub mod wire;
+
+pub use counters::Counters;
+pub use lab::{Lab, LabOptions};
+pub use netns::Netns;
+pub use pod::{Pod, pod_yaml, transport_yaml};
+pub use privilege::{may_run, turn};
+pub use process::Process;
+pub use sweep::sweep;
+pub use wait::wait_for;
+pub use wire::{Impairment, Wire, WireCounts};

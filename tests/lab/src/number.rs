@@ -1,0 +1,9 @@
+//! Numbered UDP packets: each loss, repetition and change of order shows.
+
+mod packet;
+pub mod receive;
+pub mod send;
+mod tracker;
+
+pub use receive::{NumberReceived, ReceiveOptions, Stream};
+pub use send::{NumberSent, SendOptions};
