@@ -43,6 +43,8 @@ fn reason(mode: Mode, error: &KernelError) -> Reason {
     let words = error.words.as_deref().unwrap_or_default();
     match error.errno {
         _ if words.to_ascii_lowercase().contains("mtu") => Reason::MtuTooLarge,
+        // Another kind of filter holds our priority.
+        _ if words.contains("filter kind does not match") => Reason::Conflict,
         Errno::PERM | Errno::ACCESS => Reason::PermissionDenied,
         Errno::RANGE => Reason::MtuTooLarge,
         Errno::BUSY | Errno::EXIST => Reason::Conflict,
@@ -79,6 +81,12 @@ mod tests {
             (Mode::Tcx, Errno::INVAL, None, Reason::NotSupported),
             (Mode::Tcx, Errno::NODEV, None, Reason::NoUplink),
             (Mode::Clsact, Errno::PERM, None, Reason::PermissionDenied),
+            (
+                Mode::Clsact,
+                Errno::INVAL,
+                Some("Specified filter kind does not match existing one"),
+                Reason::Conflict,
+            ),
         ];
         for (mode, errno, words, expected) in cases {
             let words = words.map(str::to_owned);

@@ -89,13 +89,17 @@ fn version_of(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.strip_prefix('v')?.parse().ok()
 }
 
-/// What a directory holds; nothing if it does not exist.
+/// What a directory holds, in order; nothing if it does not exist.
 pub(super) fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-    }
+    let listed = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    let mut paths = listed
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// Detaches every link below `directory` and removes it whole.
