@@ -1,5 +1,7 @@
 //! Turns each live frame of a test run into the next packet of the flood.
 
+use core::mem::offset_of;
+
 use aya_ebpf::{
     bindings::xdp_action,
     helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_store_bytes},
@@ -10,9 +12,18 @@ use aya_ebpf::{
 
 use crate::layout::*;
 
-/// Whole frames, with source 0.0.0.0 in address and IPv4 checksum.
+/// A whole frame, with source 0.0.0.0 in address and IPv4 checksum.
+#[repr(C)]
+struct Template {
+    length: u32,
+    frame: [u8; SLOT_BYTES - SLOT_FRAME],
+}
+
+const _: () = assert!(offset_of!(Template, frame) == SLOT_FRAME);
+
+/// The packets of all kinds.
 #[map]
-static FLOOD_TEMPLATES: Array<[u8; SLOT_BYTES]> = Array::with_max_entries(SLOTS, 0);
+static FLOOD_TEMPLATES: Array<Template> = Array::with_max_entries(SLOTS, 0);
 
 /// The kind of each step.
 #[map]
@@ -26,9 +37,12 @@ static FLOOD_RULES: Array<[u32; RULE_WORDS]> = Array::with_max_entries(KINDS as 
 #[map]
 static FLOOD_STATE: Array<[u64; STATE_WORDS]> = Array::with_max_entries(1, 0);
 
-/// Run by BPF_PROG_TEST_RUN with live frames of `FRAME_MAX` bytes.
+/// Run by BPF_PROG_TEST_RUN on live frames; lets alone what else comes along.
 #[xdp]
 fn lab_flood(ctx: XdpContext) -> u32 {
+    if ctx.data_end() - ctx.data() != LIVE_FRAME {
+        return xdp_action::XDP_PASS;
+    }
     flood(&ctx).unwrap_or(xdp_action::XDP_ABORTED)
 }
 
@@ -41,10 +55,10 @@ fn flood(ctx: &XdpContext) -> Option<u32> {
     let rule = FLOOD_RULES.get(kind)?;
     let sent = state.get_mut(STATE_SENT..)?.get_mut(kind as usize)?;
     let turn = (*sent as u32).checked_rem(rule[RULE_COUNT])?;
-    let slot = FLOOD_TEMPLATES.get(rule[RULE_FIRST] + turn)?;
+    let template = FLOOD_TEMPLATES.get(rule[RULE_FIRST] + turn)?;
     *sent += 1;
     state[STATE_SEQUENCE] += 1;
-    fill(ctx, slot)?;
+    fill(ctx, template)?;
     set_source(ctx, rule, next_random(&mut state[STATE_RANDOM]))?;
     // SAFETY: a plain helper call.
     Some(unsafe { bpf_redirect(state[STATE_IFINDEX] as u32, 0) } as u32)
@@ -52,15 +66,16 @@ fn flood(ctx: &XdpContext) -> Option<u32> {
 
 /// The frame becomes a copy of the template.
 #[inline(always)]
-fn fill(ctx: &XdpContext, slot: &[u8; SLOT_BYTES]) -> Option<()> {
-    let length = u32::from_ne_bytes([slot[0], slot[1], slot[2], slot[3]]);
+fn fill(ctx: &XdpContext, template: &Template) -> Option<()> {
+    let length = template.length;
     if length == 0 || length > FRAME_MAX as u32 {
         return None;
     }
-    // SAFETY: the helpers check the frame's bounds; `length` bytes lie within the slot.
+    let frame = template.frame.as_ptr().cast_mut().cast();
+    // SAFETY: the helpers check the frame's bounds; `length` bytes lie within the template.
     let failed = unsafe {
-        bpf_xdp_adjust_tail(ctx.ctx, length as i32 - FRAME_MAX as i32) != 0
-            || bpf_xdp_store_bytes(ctx.ctx, 0, slot[SLOT_FRAME..].as_ptr() as *mut _, length) != 0
+        bpf_xdp_adjust_tail(ctx.ctx, length as i32 - LIVE_FRAME as i32) != 0
+            || bpf_xdp_store_bytes(ctx.ctx, 0, frame, length) != 0
     };
     (!failed).then_some(())
 }

@@ -8,6 +8,8 @@ pub(crate) const SLOT_BYTES: usize = 1520;
 pub(crate) const SLOT_FRAME: usize = 4;
 /// The longest frame: Ethernet header and an MTU of 1500.
 pub(crate) const FRAME_MAX: usize = 1514;
+/// The length of live frames before they become packets, by which the program knows them.
+pub(crate) const LIVE_FRAME: usize = 2049;
 
 /// Steps of the schedule: one kind each, repeated for ever.
 pub(crate) const SCHEDULE_STEPS: u32 = 1000;
