@@ -1,7 +1,8 @@
 //! User side of the BPF programs.
-pub mod kernel;
-pub mod sys;
-pub mod xdp;
+
 pub mod attach;
 pub mod capability;
+pub mod kernel;
+pub mod sys;
 pub mod tc;
+pub mod xdp;

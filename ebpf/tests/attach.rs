@@ -6,6 +6,7 @@ mod support;
 
 use std::os::fd::AsFd as _;
 
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use stoq_ebpf::attach::{HookKind, Mode, attach, detach, list_ours};
 use stoq_ebpf::capability::Reason;
 use stoq_ebpf::sys::link::{LinkKind, tcx_programs};
@@ -69,6 +70,84 @@ fn a_new_program_takes_the_old_one_s_place_in_the_same_link() {
             assert_eq!(before[0].link_id, after[0].link_id, "{kind:?}");
         });
     }
+}
+
+#[test]
+fn the_same_program_again_changes_nothing() {
+    for kind in HookKind::ALL {
+        in_scratch(|scratch| {
+            let (program, id) = passing(kind, "stoq_test");
+            for _ in 0..2 {
+                attach(&hook(kind), program.as_fd(), &scratch.links()).unwrap();
+                assert_eq!(shown(kind), [id], "{kind:?}");
+            }
+            assert_eq!(list_ours(&scratch.links()).unwrap().len(), 1);
+        });
+    }
+}
+
+/// In a cluster the agent has no CAP_SYS_ADMIN.
+#[test]
+fn the_agent_s_capabilities_suffice_for_every_rung() {
+    for kind in HookKind::ALL {
+        in_scratch(|scratch| {
+            drop_to_agent_capabilities();
+            put(scratch, kind);
+            let id = put(scratch, kind);
+            assert_eq!(shown(kind), [id], "{kind:?}");
+            detach(&hook(kind), &scratch.links()).unwrap();
+            assert_eq!(shown(kind), [0u32; 0], "{kind:?}");
+        });
+    }
+}
+
+#[test]
+fn without_cap_sys_admin_the_program_of_another_is_known_by_its_id() {
+    in_scratch(|scratch| {
+        let (foreign, id) = passing(HookKind::XdpNative, "theirs");
+        xdp::attach(near().index, XdpMode::Native, foreign.as_fd()).unwrap();
+        drop_to_agent_capabilities();
+        let (program, _) = passing(HookKind::XdpNative, "stoq_test");
+        let native = hook(HookKind::XdpNative);
+        let error = attach(&native, program.as_fd(), &scratch.links()).unwrap_err();
+        assert_eq!(error.reason, Reason::Conflict, "{error}");
+        assert!(error.message.contains(&format!("id {id}")), "{error}");
+    });
+}
+
+/// Links are granted to whoever could load the program; netlink asks.
+#[test]
+fn without_cap_net_admin_the_refusal_names_it() {
+    for kind in [HookKind::ClsactIngress, HookKind::ClsactEgress] {
+        in_scratch(|scratch| {
+            let (program, _) = passing(kind, "stoq_test");
+            let hook = hook(kind);
+            keep(CapabilitySet::BPF);
+            let error = attach(&hook, program.as_fd(), &scratch.links()).unwrap_err();
+            assert_eq!(error.reason, Reason::PermissionDenied, "{error}");
+            assert!(error.message.contains("missing CAP_NET_ADMIN"), "{error}");
+        });
+    }
+}
+
+fn drop_to_agent_capabilities() {
+    keep(
+        CapabilitySet::BPF
+            | CapabilitySet::PERFMON
+            | CapabilitySet::NET_ADMIN
+            | CapabilitySet::NET_RAW
+            | CapabilitySet::IPC_LOCK,
+    );
+}
+
+/// Of the calling thread, which ends with its test.
+fn keep(kept: CapabilitySet) {
+    let sets = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets).unwrap();
 }
 
 #[test]

@@ -54,10 +54,10 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// Reads the process's own state; what cannot be read counts as absent.
+    /// Reads the calling thread's own state; what cannot be read counts as absent.
     pub fn read() -> Self {
         Self::parse(
-            &text("/proc/self/status"),
+            &text("/proc/thread-self/status"),
             &text("/proc/self/uid_map"),
             &text("/sys/kernel/security/lockdown"),
             &text("/proc/sys/kernel/unprivileged_bpf_disabled"),
