@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde::de::DeserializeOwned;
 
 /// A running child; killed and reaped when dropped.
@@ -59,6 +60,12 @@ impl Process {
             .and_then(Pid::from_raw)
             .context("pid")?;
         kill_process(pid, signal).with_context(|| self.name.clone())
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self, within: Duration) -> Result<ExitStatus> {
+        self.last_line(Instant::now() + within)?;
+        Ok(self.child.wait()?)
     }
 
     /// Asks it to end (SIGTERM), then as [`Self::report`].
@@ -151,6 +158,12 @@ mod tests {
         let proc = format!("/proc/{}", child.pid());
         drop(child);
         assert!(!std::path::Path::new(&proc).exists());
+    }
+
+    #[test]
+    fn the_exit_code_of_a_child_is_told() {
+        let child = Process::start(Command::new("sh").args(["-c", "exit 2"])).unwrap();
+        assert_eq!(child.wait(SOON).unwrap().code(), Some(2));
     }
 
     #[test]

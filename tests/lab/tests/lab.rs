@@ -1,4 +1,6 @@
 //! A lab comes up, carries packets and goes away leaving nothing.
+// Clippy takes only the #[test] functions themselves for tests.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

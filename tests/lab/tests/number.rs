@@ -1,4 +1,6 @@
 //! Numbered packets: an undisturbed lab loses none, and a wire's faults show as they are.
+// Clippy takes only the #[test] functions themselves for tests.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
@@ -63,6 +65,32 @@ fn every_pod_receives_on_both_families() {
             let stream = only(&received);
             assert_eq!((stream.received, stream.lost), (200, 0), "{pod:?}");
         }
+    }
+}
+
+#[test]
+fn streams_of_several_sources_are_told_apart() {
+    let Some(_turn) = turn("streams_of_several_sources_are_told_apart") else {
+        return;
+    };
+    let lab = Lab::up(LabOptions::default()).unwrap();
+    lab.client.ip("addr add 203.0.113.7/32 dev lo").unwrap();
+    let receiver = lab
+        .number_receive(Pod::Routed, PORT, &["--until-ended=2"])
+        .unwrap();
+    let target = Pod::Routed.targets(PORT)[0];
+    let senders = ["--source=198.18.0.2", "--source=203.0.113.7"].map(|source| {
+        lab.number_send(target, &["--rate=500", "--seconds=0.2", source])
+            .unwrap()
+    });
+    let received: NumberReceived = receiver.report(SOON).unwrap();
+    drop(senders);
+    for source in ["198.18.0.2", "203.0.113.7"] {
+        let streams: Vec<u64> = received
+            .from(source.parse().unwrap())
+            .map(|stream| stream.received)
+            .collect();
+        assert_eq!(streams, [100], "{source}: {received:?}");
     }
 }
 

@@ -108,6 +108,8 @@ impl Arrivals {
             self.foreign += 1;
             return Ok(());
         };
+        // A socket for both families sees IPv4 as mapped addresses.
+        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let tracker = self.trackers.entry(source).or_default();
         let had_ended = tracker.ended();
         tracker.take(packet, Instant::now());

@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn streams_and_what_is_found_in_them() {
+        type Counts = (u64, u64, u64, u64);
         // numbers, end, (received, lost, duplicated, reordered)
-        let table: [(&[u64], Option<u64>, (u64, u64, u64, u64)); 6] = [
+        let table: [(&[u64], Option<u64>, Counts); 6] = [
             (&[0, 1, 2], Some(3), (3, 0, 0, 0)),
             (&[0, 2], None, (2, 1, 0, 0)),
             (&[0, 1], Some(5), (2, 3, 0, 0)),

@@ -48,7 +48,8 @@ pub struct ServeReport {
     pub answered: u64,
     /// Round-trip times as quinn estimated them, every 20 ms per connection, in seconds.
     pub rtt_s: Quantiles,
-    /// quinn's statistics, over all established connections.
+    /// quinn's statistics, over all established connections; quinn counts the first datagram of
+    /// each at the endpoint and not here.
     pub quinn: QuinnTotals,
     /// What the socket carried.
     pub socket: SocketReport,

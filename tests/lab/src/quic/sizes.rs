@@ -38,7 +38,7 @@ impl Sizes {
             return;
         }
         self.count(segment, (bytes / segment) as u64);
-        if bytes % segment > 0 {
+        if !bytes.is_multiple_of(segment) {
             self.count(bytes % segment, 1);
         }
     }
