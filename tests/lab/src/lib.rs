@@ -4,7 +4,11 @@
 pub mod bpffs;
 pub mod cli;
 pub mod counters;
+pub mod flood;
+pub mod foreign;
 pub mod lab;
+mod lab_programs;
+pub mod mac;
 pub mod netns;
 pub mod number;
 pub mod peers;
@@ -21,6 +25,7 @@ pub mod wire;
 
 pub use counters::Counters;
 pub use lab::{Lab, LabOptions};
+pub use mac::Mac;
 pub use netns::Netns;
 pub use pod::{Pod, pod_yaml, transport_yaml};
 pub use privilege::{may_run, turn};
