@@ -97,3 +97,13 @@ fn ended() -> Result<impl Future<Output = ()>> {
         }
     })
 }
+
+/// A number of seconds or packets that makes sense.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if number.is_finite() && number > 0.0 {
+        Ok(number)
+    } else {
+        Err("must be positive".into())
+    }
+}

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::packet::{LENGTH, Packet, is_passing};
+use crate::cli::positive;
 use crate::process;
 
 /// How often packets that have become due are sent.
@@ -29,7 +30,7 @@ pub struct SendOptions {
     #[arg(long, default_value_t = 50_000)]
     pub rate: u64,
     /// How long.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = positive)]
     pub seconds: f64,
     /// UDP payload bytes of each packet.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(LENGTH as i64..))]

@@ -16,6 +16,7 @@ use super::quantiles::Samples;
 use super::requester::Shared;
 use super::series::Series;
 use super::{Quantiles, QuinnTotals, Second, SocketReport, TransportOptions};
+use crate::cli::positive;
 use crate::process;
 
 /// How to load a server.
@@ -49,7 +50,7 @@ pub struct LoadOptions {
     #[arg(long)]
     pub bulk: bool,
     /// Move every client to another local port after this many seconds (connection migration).
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub rebind_after: Option<f64>,
     /// How it sends.
     #[command(flatten)]
@@ -167,13 +168,4 @@ fn report(shared: &Shared, started_unix_s: f64) -> Result<LoadReport> {
         cpu_s: process::cpu_time(std::process::id())?.as_secs_f64(),
         series,
     })
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if number.is_finite() && number > 0.0 {
-        Ok(number)
-    } else {
-        Err("must be positive".into())
-    }
 }
