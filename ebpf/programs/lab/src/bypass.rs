@@ -21,7 +21,7 @@ static BYPASS_PODS: HashMap<[u8; 4], [u8; 16]> = HashMap::with_max_entries(256, 
 /// TC ingress of the uplink: hands packets for a pod to the pod's own end of its interface.
 #[classifier]
 fn lab_bypass(ctx: TcContext) -> i32 {
-    bypass(&ctx).unwrap_or(TC_ACT_OK as i32)
+    bypass(&ctx).unwrap_or(TC_ACT_OK)
 }
 
 #[inline(always)]
@@ -31,10 +31,10 @@ fn bypass(ctx: &TcContext) -> Option<i32> {
     }
     let destination: [u8; 4] = ctx.load(IPV4_DESTINATION).ok()?;
     // SAFETY: the entry is written once, before traffic flows.
-    let pod = unsafe { BYPASS_PODS.get(&destination) }?;
+    let pod = unsafe { BYPASS_PODS.get(destination) }?;
     let [a, b, c, d, addresses @ ..] = *pod;
     if ctx.store(0, &addresses, 0).is_err() {
-        return Some(TC_ACT_SHOT as i32);
+        return Some(TC_ACT_SHOT);
     }
     // SAFETY: a plain helper call.
     Some(unsafe { bpf_redirect_peer(u32::from_ne_bytes([a, b, c, d]), 0) } as i32)
