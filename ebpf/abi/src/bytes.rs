@@ -31,6 +31,18 @@ pub trait Bytes {
         }
     }
 
+    /// [`crate::quic::long_header`]; a function of its own in the kernel.
+    #[inline(always)]
+    fn long_header(&self, at: usize, end: usize) -> u64 {
+        crate::quic::long_header(self, at, end).to_bits()
+    }
+
+    /// [`crate::quic::step`]; likewise.
+    #[inline(always)]
+    fn quic_step(&self, at: usize, end: usize) -> u64 {
+        crate::quic::step(self, at, end)
+    }
+
     /// Datagrams this frame stands for: more than one where segmentation is
     /// still to come (GSO) or has been undone (GRO).
     #[inline(always)]

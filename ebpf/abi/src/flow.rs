@@ -84,8 +84,10 @@ pub struct Seen {
     pub direction: Direction,
     /// Coarse clock, ns.
     pub now: u64,
-    /// Header of its first packet; `None` for a flow that is not QUIC.
-    pub header: Option<Header>,
+    /// Whether the endpoint speaks QUIC.
+    pub quic: bool,
+    /// Header of its first packet.
+    pub header: Header,
     /// Fingerprint of the client's connection id, of a long header.
     pub client_id: u32,
     /// All its packets by kind.
@@ -117,6 +119,19 @@ impl Flow {
         }
     }
 
+    /// Opens a connection by the Initial of a client with this id, at `at` of
+    /// the fine clock; 0: its handshake can't be measured.
+    #[inline(always)]
+    pub fn open(&mut self, client_id: u32, at: u64) {
+        self.client_id = client_id;
+        self.flags = (self.flags & !flag::OPENING_ANSWERED) | flag::OPENING;
+        self.initial_at = at;
+        if !self.established() {
+            self.state = state::HANDSHAKING;
+            self.flags &= !(flag::SHORT_IN | flag::SHORT_OUT);
+        }
+    }
+
     /// Whether its packets are free of the unestablished budgets.
     #[inline(always)]
     pub const fn established(&self) -> bool {
@@ -136,15 +151,16 @@ impl Flow {
         if matches!(seen.direction, Direction::Out) {
             self.flags |= flag::ANSWERED;
         }
-        let Some(header) = seen.header else {
+        let header = seen.header;
+        if !seen.quic {
             if self.flags & flag::ANSWERED != 0 {
                 self.state = state::ESTABLISHED;
             }
             return outcome;
-        };
+        }
         if header.is_long() {
             self.long(seen, &header, before, &clock, &mut outcome);
-        } else {
+        } else if header.is_quic() {
             outcome.rtt = self.spin.observe(seen.direction, header.spin, &clock);
         }
         if seen.census.count(Kind::Short as u32) != 0 {
@@ -169,7 +185,7 @@ impl Flow {
             Direction::Out if seen.client_id == self.client_id => {
                 self.flags |= flag::OPENING_ANSWERED;
             }
-            Direction::In if matches!(header.kind, Kind::Initial) => {
+            Direction::In if header.is(Kind::Initial) => {
                 let silent = seen.now.wrapping_sub(before) > REOPEN_AFTER;
                 self.initial(seen.client_id, silent, clock, outcome);
             }
@@ -191,16 +207,8 @@ impl Flow {
             return;
         }
         outcome.opened = true;
-        self.client_id = client_id;
-        self.flags = (self.flags & !flag::OPENING_ANSWERED) | flag::OPENING;
-        self.initial_at = 0;
-        if !self.established() {
-            self.state = state::HANDSHAKING;
-            self.flags &= !(flag::SHORT_IN | flag::SHORT_OUT);
-            self.initial_at = clock();
-        } else if silent {
-            self.initial_at = clock();
-        }
+        let measurable = silent || !self.established();
+        self.open(client_id, if measurable { clock() } else { 0 });
     }
 
     #[inline(always)]

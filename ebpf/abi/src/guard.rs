@@ -12,13 +12,46 @@ pub const MIN_INITIAL: usize = 1200;
 /// Shortest destination connection id a client may choose (RFC 9000, 7.2).
 pub const MIN_FIRST_DCID: u8 = 8;
 
-/// The guard's decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+/// The guard's decision, as a number so that it crosses the kernel's function
+/// boundaries: 0 passes, anything else is a [`Reason`] plus one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Verdict(u32);
+
+impl Verdict {
     /// Let it through.
-    Pass,
+    pub const PASS: Self = Self(0);
+
     /// Drop it.
-    Drop(Reason),
+    #[inline(always)]
+    pub const fn drop(reason: Reason) -> Self {
+        Self(reason as u32 + 1)
+    }
+
+    /// Whether the packet may pass.
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Number of the reason to drop it; meaningless if it passes.
+    #[inline(always)]
+    pub const fn reason_index(self) -> usize {
+        self.0.wrapping_sub(1) as usize
+    }
+
+    /// Why it is dropped, if it is.
+    pub fn reason(self) -> Option<Reason> {
+        Reason::ALL.get(self.reason_index()).copied()
+    }
+}
+
+impl core::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.reason() {
+            Some(reason) => write!(f, "Drop({reason:?})"),
+            None => f.write_str("Pass"),
+        }
+    }
 }
 
 /// Why a packet is dropped. The discriminant indexes counters.
@@ -90,9 +123,9 @@ pub struct Packet {
     pub segments: u32,
     /// Whether the source is IPv6.
     pub v6: bool,
-    /// Header of its first QUIC packet; `None` for plain UDP and for an empty
-    /// datagram.
-    pub header: Option<Header>,
+    /// Header of its first QUIC packet; [`Header::NONE`] for plain UDP and for
+    /// an empty datagram.
+    pub header: Header,
     /// Its source's address was replaced on the way by a node's: the node that
     /// received it has checked the source.
     pub masqueraded: bool,
@@ -134,29 +167,25 @@ pub struct Charge {
     pub now: u64,
 }
 
+/// What the CIDRs may say besides a verdict: no per-source limits.
+const EXEMPT: u32 = u32::MAX;
+
 /// Decides on one packet. `now` is the coarse clock in ns. A packet that is
 /// dropped costs nothing: buckets are charged for what passes.
 #[inline(always)]
 pub fn guard<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T, now: u64) -> Verdict {
     let now = now << 4;
-    let exempt = match cidr(packet, policy, tables) {
-        Ok(exempt) => exempt,
-        Err(reason) => return Verdict::Drop(reason),
-    };
-    if let Some(header) = &packet.header
-        && let Some(reason) = sanity(packet, header, policy, tables)
-    {
-        return Verdict::Drop(reason);
+    let says = cidr(packet, policy, tables);
+    if says != Verdict::PASS.0 && says != EXEMPT {
+        return Verdict(says);
     }
-    let initial = matches!(
-        packet.header,
-        Some(Header {
-            kind: Kind::Initial,
-            ..
-        })
-    );
-    let by_source =
-        policy.source_packet | policy.source_initial != 0 && !exempt && !packet.masqueraded;
+    let sane = sanity(packet, policy, tables);
+    if !sane.passes() {
+        return sane;
+    }
+    let initial = packet.header.is(Kind::Initial) as u32;
+    let exempt = packet.masqueraded || says == EXEMPT;
+    let by_source = !exempt && policy.source_packet | policy.source_initial != 0;
     let source = charge(
         packet,
         initial,
@@ -165,43 +194,31 @@ pub fn guard<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T, now: u
         now,
     );
     if by_source {
-        match over(&tables.source(), &source, policy.burst) {
-            Over::Packets => return Verdict::Drop(Reason::SourceRate),
-            Over::Initials => return Verdict::Drop(Reason::SourceInitialRate),
-            Over::No => {}
+        let bucket = over(&tables.source(), &source, policy.burst);
+        if bucket != 0 {
+            return Verdict(Reason::SourceRate as u32 + bucket);
         }
     }
-    let limited = policy.unestablished_packet | policy.unestablished_initial != 0;
-    if limited && !tables.flow().established {
-        let shared = charge(
-            packet,
-            initial,
-            policy.unestablished_packet,
-            policy.unestablished_initial,
-            now,
-        );
-        match over(&tables.unestablished(), &shared, policy.burst) {
-            Over::Packets => return Verdict::Drop(Reason::UnestablishedRate),
-            Over::Initials => return Verdict::Drop(Reason::UnestablishedInitialRate),
-            Over::No => tables.charge_unestablished(&shared),
-        }
+    let bucket = unestablished(packet, initial, policy, tables, now);
+    if bucket != 0 {
+        return Verdict(Reason::UnestablishedRate as u32 + bucket);
     }
     if by_source {
         tables.charge_source(&source);
     }
-    Verdict::Pass
+    Verdict::PASS
 }
 
-/// Whether the CIDRs let the source in; `Ok(true)`: and exempt it from limits.
+/// Whether the CIDRs let the source in: a verdict's number or [`EXEMPT`].
 #[inline(always)]
-fn cidr<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> Result<bool, Reason> {
+fn cidr<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> u32 {
     let any = if packet.v6 {
         policy_flag::CIDR_V6
     } else {
         policy_flag::CIDR_V4
     };
     if packet.masqueraded || policy.flags & (any | policy_flag::ALLOW_LIST) == 0 {
-        return Ok(false);
+        return Verdict::PASS.0;
     }
     let says = if policy.flags & any == 0 {
         0
@@ -209,72 +226,97 @@ fn cidr<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> Result<b
         tables.cidr(packet.v6)
     };
     if says & cidr_flag::DENY != 0 {
-        return Err(Reason::Denied);
+        return Verdict::drop(Reason::Denied).0;
     }
     if policy.flags & policy_flag::ALLOW_LIST != 0 && says & cidr_flag::ALLOW == 0 {
-        return Err(Reason::NotAllowed);
+        return Verdict::drop(Reason::NotAllowed).0;
     }
-    Ok(says & cidr_flag::EXEMPT != 0)
+    if says & cidr_flag::EXEMPT != 0 {
+        EXEMPT
+    } else {
+        Verdict::PASS.0
+    }
 }
 
 /// What no correct client of RFC 9000 and RFC 9369 sends, and no more.
 #[inline(always)]
-fn sanity<T: Tables>(
-    packet: &Packet,
-    header: &Header,
-    policy: &Policy,
-    tables: &mut T,
-) -> Option<Reason> {
+fn sanity<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> Verdict {
+    let header = &packet.header;
     if !header.is_long() {
-        return None;
+        return Verdict::PASS;
     }
     if !header.known_version() {
         let reject = policy.flags & policy_flag::REJECT_UNKNOWN_VERSIONS != 0;
-        return reject.then_some(Reason::UnknownVersion);
+        return if reject {
+            Verdict::drop(Reason::UnknownVersion)
+        } else {
+            Verdict::PASS
+        };
     }
     if policy.flags & policy_flag::VALIDATE_INITIAL == 0 {
-        return None;
+        return Verdict::PASS;
     }
-    if matches!(header.kind, Kind::Initial) && packet.len < MIN_INITIAL {
-        return Some(Reason::ShortInitial);
+    let initial = header.is(Kind::Initial);
+    if initial && packet.len < MIN_INITIAL {
+        return Verdict::drop(Reason::ShortInitial);
     }
     if header.dcid_len > MAX_CID || header.scid_len > MAX_CID {
-        return Some(Reason::LongCid);
+        return Verdict::drop(Reason::LongCid);
     }
     // Once the endpoint has answered, Initials carry the id of its choice.
-    if matches!(header.kind, Kind::Initial)
-        && header.dcid_len < MIN_FIRST_DCID
-        && !tables.flow().answered
-    {
-        return Some(Reason::ShortDcid);
+    if initial && header.dcid_len < MIN_FIRST_DCID && !tables.flow().answered {
+        return Verdict::drop(Reason::ShortDcid);
     }
-    None
+    Verdict::PASS
+}
+
+/// The budgets all sources share, charged if they hold; see [`over`].
+#[inline(always)]
+fn unestablished<T: Tables>(
+    packet: &Packet,
+    initial: u32,
+    policy: &Policy,
+    tables: &mut T,
+    now: u64,
+) -> u32 {
+    let limited = policy.unestablished_packet | policy.unestablished_initial != 0;
+    if !limited || tables.flow().established {
+        return 0;
+    }
+    let charge = charge(
+        packet,
+        initial,
+        policy.unestablished_packet,
+        policy.unestablished_initial,
+        now,
+    );
+    let over = over(&tables.unestablished(), &charge, policy.burst);
+    if over == 0 {
+        tables.charge_unestablished(&charge);
+    }
+    over
 }
 
 #[inline(always)]
-fn charge(packet: &Packet, initial: bool, per_packet: u64, per_initial: u64, now: u64) -> Charge {
+fn charge(packet: &Packet, initial: u32, per_packet: u64, per_initial: u64, now: u64) -> Charge {
     Charge {
         packets: per_packet * packet.segments as u64,
-        initials: if initial { per_initial } else { 0 },
+        initials: per_initial * initial as u64,
         now,
     }
 }
 
-enum Over {
-    No,
-    Packets,
-    Initials,
-}
-
+/// Which bucket does not hold the charge: 1 the packets', 2 the Initials', 0
+/// none.
 #[inline(always)]
-fn over(buckets: &Buckets, charge: &Charge, burst: u64) -> Over {
+fn over(buckets: &Buckets, charge: &Charge, burst: u64) -> u32 {
     if !conforms(buckets.packets, charge.packets, charge.now, burst) {
-        return Over::Packets;
+        return 1;
     }
     if !conforms(buckets.initials, charge.initials, charge.now, burst) {
-        return Over::Initials;
+        return 2;
     }
-    Over::No
+    0
 }
 
 /// A full bucket takes anything, so that a train of segments larger than the

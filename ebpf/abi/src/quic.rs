@@ -65,8 +65,9 @@ impl Kind {
 /// The part of a packet's header that needs no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Kind of packet.
-    pub kind: Kind,
+    /// Kind of packet: a [`Kind`] as a number, as it comes from the kernel's
+    /// side of a function boundary.
+    pub kind: u32,
     /// Version of a long header, 0 for version negotiation and short headers.
     pub version: u32,
     /// Length of the destination connection id of a long header, if it is
@@ -85,74 +86,116 @@ impl Header {
         self.version == V1 || self.version == V2
     }
 
+    /// No QUIC packet at all.
+    pub const NONE: Self = Self {
+        kind: 7,
+        version: 0,
+        dcid_len: 0,
+        scid_len: 0,
+        spin: false,
+    };
+
+    /// A short header.
+    #[inline(always)]
+    pub const fn short(spin: bool) -> Self {
+        Self {
+            kind: Kind::Short as u32,
+            spin,
+            ..Self::NONE
+        }
+    }
+
+    /// Whether there is a QUIC packet.
+    #[inline(always)]
+    pub const fn is_quic(&self) -> bool {
+        self.kind != Self::NONE.kind
+    }
+
+    /// Whether the packet is of this kind.
+    #[inline(always)]
+    pub const fn is(&self, kind: Kind) -> bool {
+        self.kind == kind as u32
+    }
+
     /// Whether this is a long header.
     #[inline(always)]
-    pub fn is_long(&self) -> bool {
-        !matches!(self.kind, Kind::Short)
+    pub const fn is_long(&self) -> bool {
+        self.is_quic() && !self.is(Kind::Short)
+    }
+
+    /// The header in one word, to cross a function boundary of the kernel's.
+    #[inline(always)]
+    pub const fn to_bits(self) -> u64 {
+        (self.version as u64) << 32
+            | (self.dcid_len as u64) << 16
+            | (self.scid_len as u64) << 8
+            | (self.spin as u64) << 3
+            | self.kind as u64
+    }
+
+    /// The header from its word.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            kind: bits as u32 & 7,
+            version: (bits >> 32) as u32,
+            dcid_len: (bits >> 16) as u8,
+            scid_len: (bits >> 8) as u8,
+            spin: bits & 8 != 0,
+        }
     }
 }
 
-/// Reads the header of the packet at `at` in a datagram that ends at `end`.
-/// `None`: the datagram is empty there. The fixed bit is never looked at: it
-/// may be greased (RFC 9287).
+/// Reads the header of the packet at `at` in a datagram that ends at `end`;
+/// [`Header::NONE`] where the datagram is empty. The fixed bit is never looked
+/// at: it may be greased (RFC 9287).
 #[inline(always)]
-pub fn header<B: Bytes + ?Sized>(bytes: &B, at: usize, end: usize) -> Option<Header> {
+pub fn header<B: Bytes + ?Sized>(bytes: &B, at: usize, end: usize) -> Header {
     if at >= end {
-        return None;
+        return Header::NONE;
     }
-    let first = bytes.u8(at)?;
-    if first & 0x80 == 0 {
-        let spin = first & 0x20 != 0;
-        return Some(Header {
-            kind: Kind::Short,
-            version: 0,
-            dcid_len: 0,
-            scid_len: 0,
-            spin,
-        });
+    match bytes.u8(at) {
+        None => Header::NONE,
+        Some(first) if first & 0x80 == 0 => Header::short(first & 0x20 != 0),
+        Some(_) => Header::from_bits(bytes.long_header(at, end)),
     }
-    let cut = Header {
-        kind: Kind::Other,
+}
+
+/// Reads a long header.
+#[inline(always)]
+pub fn long_header<B: Bytes + ?Sized>(bytes: &B, at: usize, end: usize) -> Header {
+    let mut header = Header {
+        kind: Kind::Other as u32,
         version: u32::MAX,
         dcid_len: 0,
         scid_len: 0,
         spin: false,
     };
     if at + 5 > end {
-        return Some(cut);
+        return header;
     }
-    let Some(version) = bytes.u32(at + 1) else {
-        return Some(cut);
+    let (Some(first), Some(version)) = (bytes.u8(at), bytes.u32(at + 1)) else {
+        return header;
     };
-    let (dcid_len, scid_len) = connection_id_lengths(bytes, at, end);
-    Some(Header {
-        kind: long_kind(first, version),
-        version,
-        dcid_len,
-        scid_len,
-        spin: false,
-    })
+    header.version = version;
+    header.kind = match version {
+        0 => Kind::VersionNegotiation as u32,
+        V1 | V2 => numbered(first, version),
+        _ => Kind::Other as u32,
+    };
+    (header.dcid_len, header.scid_len) = connection_id_lengths(bytes, at, end);
+    header
 }
 
-/// Packet numbers of the types differ between versions (RFC 9369, 3.2).
+/// Kind of a long header of a known version: its number in version 1; in
+/// version 2 each is one higher (RFC 9369, 3.2).
 #[inline(always)]
-fn long_kind(first: u8, version: u32) -> Kind {
-    let bits = (first >> 4) & 3;
-    match version {
-        0 => Kind::VersionNegotiation,
-        V1 => numbered(bits),
-        V2 => numbered(bits.wrapping_sub(1) & 3),
-        _ => Kind::Other,
-    }
-}
-
-#[inline(always)]
-fn numbered(bits: u8) -> Kind {
-    match bits {
-        0 => Kind::Initial,
-        1 => Kind::ZeroRtt,
-        2 => Kind::Handshake,
-        _ => Kind::Retry,
+fn numbered(first: u8, version: u32) -> u32 {
+    let bits = (first >> 4) as u32;
+    if version == V2 {
+        bits.wrapping_sub(1) & 3
+    } else {
+        bits & 3
     }
 }
 
@@ -217,11 +260,6 @@ impl Census {
     pub const fn count(self, kind: u32) -> u64 {
         (self.0 >> (kind * Self::BITS)) & 0xff
     }
-
-    #[inline(always)]
-    fn add(&mut self, kind: Kind) {
-        self.0 += 1 << (kind as u32 * Self::BITS);
-    }
 }
 
 /// Counts the packets of the `len` payload bytes at `at`: coalesced ones, and
@@ -229,59 +267,77 @@ impl Census {
 #[inline(always)]
 pub fn census<B: Bytes + ?Sized>(bytes: &B, at: usize, len: usize, segment: usize) -> Census {
     let end = at + len;
+    let segment = if segment == 0 { len } else { segment };
     let mut census = Census::default();
-    let mut segment_end = if segment == 0 || segment > len {
-        end
-    } else {
-        at + segment
-    };
     let mut at = at;
+    let mut segment_end = at + segment;
     for _ in 0..MAX_PACKETS {
-        let Some(header) = header(bytes, at, segment_end) else {
+        if at >= end {
             break;
-        };
-        census.add(header.kind);
-        at = match packet_end(bytes, at, &header) {
-            // A zero byte behind a packet is a datagram's padding, not a packet.
-            Some(next) if next < segment_end && bytes.u8(next) != Some(0) => next,
-            _ => {
-                let next = segment_end;
-                segment_end = if segment_end + segment > end {
-                    end
-                } else {
-                    segment_end + segment
-                };
-                next
-            }
-        };
+        }
+        let datagram_end = if segment_end < end { segment_end } else { end };
+        let step = bytes.quic_step(at, datagram_end);
+        census.0 += 1 << ((step & 7) as u32 * Census::BITS);
+        at += (step >> 3) as usize;
+        if at >= datagram_end {
+            at = datagram_end;
+            segment_end += segment;
+        }
     }
     census
 }
 
-/// End of a packet that carries its own length: Initial, 0-RTT, Handshake of
-/// a known version. All others fill their datagram.
+/// One step of [`census`]: the packet at `at` in a datagram that ends at
+/// `end`. Its kind in the lowest three bits, above them its length.
 #[inline(always)]
-fn packet_end<B: Bytes + ?Sized>(bytes: &B, at: usize, header: &Header) -> Option<usize> {
-    if !matches!(header.kind, Kind::Initial | Kind::ZeroRtt | Kind::Handshake) {
-        return None;
-    }
-    let mut at = at + 7 + header.dcid_len as usize + header.scid_len as usize;
-    if matches!(header.kind, Kind::Initial) {
-        let (token, size) = varint(bytes, at)?;
-        at += size + token;
-    }
-    let (length, size) = varint(bytes, at)?;
-    Some(at + size + length)
+pub fn step<B: Bytes + ?Sized>(bytes: &B, at: usize, end: usize) -> u64 {
+    let rest = end - at;
+    let (kind, len) = match bytes.u8(at) {
+        Some(first) if first & 0x80 == 0 => (Kind::Short as u32, rest),
+        Some(first) => long_step(bytes, first, at, rest).unwrap_or((Kind::Other as u32, rest)),
+        None => (Kind::Other as u32, rest),
+    };
+    (len as u64) << 3 | kind as u64
 }
 
-/// A variable-length integer (RFC 9000, 16) below 2^30, and its own size.
+/// Initial, 0-RTT and Handshake of a known version carry their own length;
+/// all others fill their datagram.
 #[inline(always)]
-fn varint<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<(usize, usize)> {
-    let first = bytes.u8(at)?;
-    match first >> 6 {
-        0 => Some((first as usize, 1)),
-        1 => Some(((bytes.u16(at)? & 0x3fff) as usize, 2)),
-        2 => Some(((bytes.u32(at)? & 0x3fff_ffff) as usize, 4)),
-        _ => None,
+fn long_step<B: Bytes + ?Sized>(
+    bytes: &B,
+    first: u8,
+    at: usize,
+    rest: usize,
+) -> Option<(u32, usize)> {
+    let version = bytes.u32(at + 1)?;
+    if version == 0 {
+        return Some((Kind::VersionNegotiation as u32, rest));
     }
+    if version != V1 && version != V2 {
+        return None;
+    }
+    let kind = numbered(first, version);
+    if kind == Kind::Retry as u32 {
+        return Some((kind, rest));
+    }
+    let dcid = bytes.u8(at + 5)? as usize;
+    let scid = bytes.u8(at + 6 + dcid)? as usize;
+    let mut len = 7 + dcid + scid;
+    if kind == Kind::Initial as u32 {
+        len += varint_sum(bytes.u32(at + len)?);
+    }
+    len += varint_sum(bytes.u32(at + len)?);
+    // A zero byte behind a packet is a datagram's padding, not a packet.
+    let coalesced = len < rest && bytes.u8(at + len)? != 0;
+    Some((kind, if coalesced { len } else { rest }))
+}
+
+/// The variable-length integer (RFC 9000, 16) at the head of `word`, plus its
+/// own size. Without a branch; one of eight bytes counts as a very large one.
+#[inline(always)]
+fn varint_sum(word: u32) -> usize {
+    let class = word >> 30;
+    let size = 1 << class;
+    let unused = 32_u32.saturating_sub(8 * size);
+    (((word & 0x3fff_ffff) >> unused) + size) as usize
 }

@@ -1,13 +1,75 @@
-//! STOQ's BPF programs.
+//! STOQ's BPF programs: thin wiring of the kernel's hooks to the pure
+//! functions of `stoq-ebpf-abi`.
+//!
+//! Whatever is not positively recognised, and whatever goes wrong in here,
+//! passes to the kernel.
 #![no_std]
 #![no_main]
+// Atomics and assembly of this target are not in core's stable interface.
+#![feature(core_intrinsics, asm_experimental_arch)]
+#![allow(internal_features)]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+mod account;
+mod clock;
+mod judge;
+mod maps;
+mod path;
+mod reader;
+mod stage;
+mod work;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use stoq_ebpf_abi::maps::Hook;
+
+use crate::reader::{Skb, Xdp};
+
+/// `TCX_NEXT` and, for clsact in direct-action mode, `TC_ACT_UNSPEC`: the next
+/// program or the kernel goes on with the packet.
+const TC_NEXT: i32 = -1;
+/// `TCX_DROP` and `TC_ACT_SHOT`.
+const TC_DROP: i32 = 2;
 
 /// XDP on each uplink.
 #[xdp]
-fn stoq_uplink(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
+fn stoq_uplink(ctx: XdpContext) -> u32 {
+    if path::uplink_in(&Xdp::new(&ctx)) {
+        XDP_PASS
+    } else {
+        XDP_DROP
+    }
+}
+
+/// TCX ingress on an uplink that refuses XDP.
+#[classifier]
+fn stoq_uplink_in(ctx: TcContext) -> i32 {
+    tc(path::uplink_in(&Skb::new(&ctx)))
+}
+
+/// TC egress on the uplink: answers of endpoints that live there.
+#[classifier]
+fn stoq_uplink_out(ctx: TcContext) -> i32 {
+    path::out(&Skb::new(&ctx), Hook::Uplink);
+    TC_NEXT
+}
+
+/// TC egress on the host side of a pod's interface: packets to the pod.
+#[classifier]
+fn stoq_pod_in(ctx: TcContext) -> i32 {
+    tc(path::pod_in(&Skb::new(&ctx)))
+}
+
+/// TC ingress on the host side of a pod's interface: packets of the pod.
+#[classifier]
+fn stoq_pod_out(ctx: TcContext) -> i32 {
+    path::out(&Skb::new(&ctx), Hook::Pod);
+    TC_NEXT
+}
+
+#[inline(always)]
+fn tc(pass: bool) -> i32 {
+    if pass { TC_NEXT } else { TC_DROP }
 }
 
 /// What the kernel is told of the licence: helpers such as the tracing ones ask for GPL.

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791), IPv6 (RFC 8200) and UDP (RFC 768) headers.
 
-use super::{Datagram, Parsed, Unparsed, mapped};
+use super::{Datagram, Parsed, Unparsed, mapped, tunnel};
 use crate::Bytes;
 
 const UDP: u8 = 17;
@@ -17,62 +17,68 @@ const MAX_EXTENSIONS: u32 = 6;
 const UDP_HEADER: usize = 8;
 
 #[inline(always)]
-pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Parsed {
+pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
     let (Some(first), Some(fragment), Some(protocol)) =
         (bytes.u8(at), bytes.u16(at + 6), bytes.u8(at + 9))
     else {
-        return Parsed::Other;
+        return Parsed::OTHER;
     };
     let header = ((first & 0x0f) as usize) * 4;
     if first >> 4 != 4 || header < 20 {
-        return Parsed::Unparsed(Unparsed::Malformed);
+        return Parsed::unparsed_because(Unparsed::Malformed);
     }
     match protocol {
-        UDP if fragment & 0x3fff != 0 => Parsed::Unparsed(Unparsed::Fragment),
+        UDP if fragment & 0x3fff != 0 => Parsed::unparsed_because(Unparsed::Fragment),
         UDP => {
             let (Some(source), Some(destination)) = (bytes.word(at + 12), bytes.word(at + 16))
             else {
-                return Parsed::Unparsed(Unparsed::Malformed);
+                return Parsed::unparsed_because(Unparsed::Malformed);
             };
-            udp(
-                bytes,
-                at + header,
-                mapped(source),
-                mapped(destination),
-                false,
-            )
+            {
+                (out.source, out.destination) = (mapped(source), mapped(destination));
+                out.v6 = false;
+                udp(bytes, at + header, out)
+            }
         }
-        IPIP | IPV6_IN_IP if fragment & 0x3fff == 0 => Parsed::IpInIp(at + header),
-        _ => Parsed::Other,
+        IPIP | IPV6_IN_IP if fragment & 0x3fff == 0 => Parsed::inner(Parsed::PACKET, at + header),
+        _ => Parsed::OTHER,
     }
 }
 
 #[inline(always)]
-pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Parsed {
+pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
     let (Some(source), Some(destination), Some(mut next)) = (
         address(bytes, at + 8),
         address(bytes, at + 24),
         bytes.u8(at + 6),
     ) else {
-        return Parsed::Other;
+        return Parsed::OTHER;
     };
     let mut at = at + 40;
     for _ in 0..=MAX_EXTENSIONS {
         match next {
-            UDP => return udp(bytes, at, source, destination, true),
-            FRAGMENT => return Parsed::Unparsed(Unparsed::Fragment),
-            IPIP | IPV6_IN_IP => return Parsed::IpInIp(at),
+            UDP => {
+                (out.source, out.destination, out.v6) = (source, destination, true);
+                return udp(bytes, at, out);
+            }
+            FRAGMENT => return Parsed::unparsed_because(Unparsed::Fragment),
+            IPIP | IPV6_IN_IP => return Parsed::inner(Parsed::PACKET, at),
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
-                let (Some(following), Some(length)) = (bytes.u8(at), bytes.u8(at + 1)) else {
-                    return Parsed::Unparsed(Unparsed::Malformed);
+                // One after the other: of both together LLVM makes reads of registers that
+                // are not set on every way, which the verifier refuses.
+                let Some(following) = bytes.u8(at) else {
+                    return Parsed::unparsed_because(Unparsed::Malformed);
+                };
+                let Some(length) = bytes.u8(at + 1) else {
+                    return Parsed::unparsed_because(Unparsed::Malformed);
                 };
                 next = following;
                 at += (length as usize + 1) * 8;
             }
-            _ => return Parsed::Other,
+            _ => return Parsed::OTHER,
         }
     }
-    Parsed::Unparsed(Unparsed::TooDeep)
+    Parsed::unparsed_because(Unparsed::TooDeep)
 }
 
 #[inline(always)]
@@ -86,17 +92,11 @@ fn address<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<super::Addr> {
 }
 
 #[inline(always)]
-fn udp<B: Bytes + ?Sized>(
-    bytes: &B,
-    at: usize,
-    source: super::Addr,
-    destination: super::Addr,
-    v6: bool,
-) -> Parsed {
+fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
     let (Some(source_port), Some(destination_port), Some(length)) =
         (bytes.u16(at), bytes.u16(at + 2), bytes.u16(at + 4))
     else {
-        return Parsed::Unparsed(Unparsed::Malformed);
+        return Parsed::unparsed_because(Unparsed::Malformed);
     };
     let payload = at + UDP_HEADER;
     let room = bytes.len().wrapping_sub(payload);
@@ -108,15 +108,11 @@ fn udp<B: Bytes + ?Sized>(
         (length as usize).wrapping_sub(UDP_HEADER)
     };
     if payload > bytes.len() || (length as usize) < UDP_HEADER || len > room {
-        return Parsed::Unparsed(Unparsed::Malformed);
+        return Parsed::unparsed_because(Unparsed::Malformed);
     }
-    Parsed::Udp(Datagram {
-        source,
-        destination,
-        source_port,
-        destination_port,
-        v6,
-        payload,
-        len,
-    })
+    out.source_port = source_port;
+    out.destination_port = destination_port;
+    out.payload = payload;
+    out.len = len;
+    Parsed(Parsed::UDP).and(tunnel::inner(bytes, destination_port, payload))
 }

@@ -1,0 +1,195 @@
+//! The guard's tables in the kernel's maps.
+
+use stoq_ebpf_abi::flow::{Flow, flag};
+use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
+use stoq_ebpf_abi::maps::{
+    Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, SourceKey, budget_index,
+};
+use stoq_ebpf_abi::parse::Datagram;
+
+use crate::maps::{
+    AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_FLOWS, STOQ_SOURCES, longest_match,
+};
+
+/// The tables, for one packet to an endpoint.
+pub(crate) struct Kernel<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) policy: &'a Policy,
+    pub(crate) datagram: &'a Datagram,
+    pub(crate) hook: Hook,
+    /// The packet's flow, once it was looked up.
+    pub(crate) flow: Option<*mut Flow>,
+    source: Option<*mut Buckets>,
+}
+
+/// Key of the flow between a peer and an endpoint's port.
+#[inline(always)]
+pub(crate) fn flow_key(transport: u32, peer: [u32; 4], peer_port: u16, port: u16) -> FlowKey {
+    FlowKey {
+        transport,
+        peer,
+        ports: (peer_port as u32) << 16 | port as u32,
+    }
+}
+
+/// The flow of `key`, if it belongs to this endpoint.
+#[inline(always)]
+pub(crate) fn flow_of(key: &FlowKey, endpoint: &Endpoint) -> Option<*mut Flow> {
+    let flow = STOQ_FLOWS.get_ptr_mut(key)?;
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    (unsafe { (*flow).endpoint } == endpoint.id).then_some(flow)
+}
+
+impl<'a> Kernel<'a> {
+    #[inline(always)]
+    pub(crate) fn new(
+        endpoint: &'a Endpoint,
+        policy: &'a Policy,
+        datagram: &'a Datagram,
+        hook: Hook,
+    ) -> Self {
+        Self {
+            endpoint,
+            policy,
+            datagram,
+            hook,
+            flow: None,
+            source: None,
+        }
+    }
+
+    #[inline(always)]
+    fn source_key(&self) -> SourceKey {
+        let [a, b, c, d] = self.datagram.source;
+        let addr = if self.datagram.v6 {
+            let mask = &self.policy.source_v6;
+            [a & mask[0], b & mask[1], c & mask[2], d & mask[3]]
+        } else {
+            [a, b, c, d & self.policy.source_v4]
+        };
+        SourceKey {
+            budget: budget_index(self.endpoint.transport, self.hook),
+            addr,
+        }
+    }
+}
+
+impl Tables for Kernel<'_> {
+    #[inline(always)]
+    fn flow(&mut self) -> FlowState {
+        let datagram = self.datagram;
+        let key = flow_key(
+            self.endpoint.transport,
+            datagram.source,
+            datagram.source_port,
+            datagram.destination_port,
+        );
+        self.flow = flow_of(&key, self.endpoint);
+        match self.flow {
+            // SAFETY: a value of the map, which stays readable until the program returns.
+            Some(flow) => unsafe {
+                FlowState {
+                    answered: (*flow).flags & flag::ANSWERED != 0,
+                    established: (*flow).established(),
+                }
+            },
+            None => FlowState::default(),
+        }
+    }
+
+    #[inline(always)]
+    fn cidr(&mut self, v6: bool) -> u32 {
+        let transport = self.endpoint.transport;
+        let addr = self.datagram.source;
+        if v6 {
+            let data = CidrV6 { transport, addr };
+            longest_match(
+                &STOQ_CIDRS_V6,
+                &AlignedKey {
+                    prefix_len: 160,
+                    data,
+                },
+            )
+        } else {
+            let data = CidrV4 {
+                transport,
+                addr: addr[3],
+            };
+            longest_match(
+                &STOQ_CIDRS_V4,
+                &AlignedKey {
+                    prefix_len: 64,
+                    data,
+                },
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn source(&mut self) -> Buckets {
+        self.source = STOQ_SOURCES.get_ptr_mut(self.source_key());
+        match self.source {
+            // SAFETY: a value of the map, which stays readable until the program returns.
+            Some(buckets) => unsafe { *buckets },
+            None => Buckets::default(),
+        }
+    }
+
+    #[inline(always)]
+    fn unestablished(&mut self) -> Buckets {
+        match STOQ_BUDGETS.get(budget_index(self.endpoint.transport, self.hook)) {
+            Some(budget) => budget.buckets,
+            None => Buckets::default(),
+        }
+    }
+
+    #[inline(always)]
+    fn charge_source(&mut self, charge: &Charge) {
+        if let Some(buckets) = self.source {
+            charge_buckets(buckets, charge);
+            return;
+        }
+        let fresh = Buckets {
+            packets: charge.now + charge.packets,
+            initials: charge.now + charge.initials,
+        };
+        // Full table or lost race: the source is charged from its next packet on.
+        let _ = STOQ_SOURCES.insert(self.source_key(), fresh, 0);
+    }
+
+    #[inline(always)]
+    fn charge_unestablished(&mut self, charge: &Charge) {
+        if let Some(budget) =
+            STOQ_BUDGETS.get_ptr_mut(budget_index(self.endpoint.transport, self.hook))
+        {
+            // SAFETY: the first field of a value of the map.
+            charge_buckets(unsafe { &raw mut (*budget).buckets }, charge);
+        }
+    }
+}
+
+#[inline(always)]
+fn charge_buckets(buckets: *mut Buckets, charge: &Charge) {
+    // SAFETY: a value of the map, 8-aligned, shared with other CPUs as atomics and plain words.
+    unsafe {
+        charge_bucket(&raw mut (*buckets).packets, charge.packets, charge.now);
+        charge_bucket(&raw mut (*buckets).initials, charge.initials, charge.now);
+    }
+}
+
+/// # Safety
+/// `bucket` points into a map's value and is aligned.
+#[inline(always)]
+unsafe fn charge_bucket(bucket: *mut u64, cost: u64, now: u64) {
+    if cost == 0 {
+        return;
+    }
+    // SAFETY: as promised by the caller. Two CPUs that refill at once lose one charge at most.
+    unsafe {
+        if *bucket < now {
+            *bucket = now + cost;
+        } else {
+            crate::account::add(bucket, cost);
+        }
+    }
+}

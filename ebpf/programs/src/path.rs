@@ -1,0 +1,163 @@
+//! A packet's way through one hook: parse, look up, judge, observe.
+
+use stoq_ebpf_abi::flow::Direction;
+use stoq_ebpf_abi::maps::{Endpoint, EndpointKey, Hook, endpoint_flag};
+use stoq_ebpf_abi::parse::{Datagram, Parsed};
+use stoq_ebpf_abi::quic::{self, Header};
+
+use crate::maps::{STOQ_ACTIVITY, STOQ_ENDPOINTS};
+use crate::reader::Frame;
+use crate::stage;
+use crate::work::{self, Work};
+use crate::{account, clock};
+
+/// A frame that came in by an uplink. Returns whether it passes.
+#[inline(always)]
+pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
+    let found = Parsed::from_bits(frame.parse(0, true));
+    let Some(work) = work::get() else {
+        return true;
+    };
+    if found.is_udp()
+        && let Some(endpoint) =
+            endpoint_of(&work.datagram.destination, work.datagram.destination_port)
+    {
+        return inbound(frame, work, endpoint, Hook::Uplink);
+    }
+    if found.is_plain() {
+        return true;
+    }
+    account::unparsed(Hook::Uplink, found);
+    if !found.has_inner() {
+        return true;
+    }
+    let inner = Parsed::from_bits(frame.parse(found.inner_at() as u64, found.inner_is_frame()));
+    if inner.is_udp()
+        && let Some(endpoint) =
+            endpoint_of(&work.datagram.destination, work.datagram.destination_port)
+    {
+        return inbound(frame, work, endpoint, Hook::Uplink);
+    }
+    true
+}
+
+/// A frame on its way into a pod. Returns whether it passes.
+#[inline(always)]
+pub(crate) fn pod_in<F: Frame>(frame: &F) -> bool {
+    let found = Parsed::from_bits(frame.parse(0, true));
+    let Some(work) = work::get() else {
+        return true;
+    };
+    if !found.is_udp() {
+        account::unparsed(Hook::Pod, found);
+        return true;
+    }
+    match endpoint_of(&work.datagram.destination, work.datagram.destination_port) {
+        Some(endpoint) => inbound(frame, work, endpoint, Hook::Pod),
+        None => true,
+    }
+}
+
+/// A frame on its way out of an endpoint: observed, never dropped.
+#[inline(always)]
+pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
+    if !Parsed::from_bits(frame.parse(0, true)).is_udp() {
+        return;
+    }
+    let Some(work) = work::get() else {
+        return;
+    };
+    let Some(endpoint) = endpoint_of(&work.datagram.source, work.datagram.source_port) else {
+        return;
+    };
+    fill(frame, work, endpoint, hook, Direction::Out);
+    touch(work);
+    if lives_at(endpoint, hook) {
+        frame.observe(false);
+    }
+}
+
+#[inline(always)]
+fn inbound<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint, hook: Hook) -> bool {
+    fill(frame, work, endpoint, hook, Direction::In);
+    let judged = frame.judge();
+    if judged == stage::DROP {
+        return false;
+    }
+    touch(work);
+    if lives_at(endpoint, hook) {
+        frame.observe(judged == stage::WOULD_DROP);
+    }
+    true
+}
+
+#[inline(always)]
+fn endpoint_of(addr: &[u32; 4], port: u16) -> Option<&'static Endpoint> {
+    let key = EndpointKey {
+        addr: *addr,
+        port: port as u32,
+    };
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    STOQ_ENDPOINTS
+        .get_ptr(key)
+        .map(|endpoint| unsafe { &*endpoint })
+}
+
+/// Whether the endpoint is observed at this hook: each direction of each
+/// endpoint is, at exactly one.
+#[inline(always)]
+pub(crate) fn lives_at(endpoint: &Endpoint, hook: Hook) -> bool {
+    (endpoint.flags & endpoint_flag::UPLINK != 0) == matches!(hook, Hook::Uplink)
+}
+
+/// Notes all the further stages want to know.
+#[inline(always)]
+fn fill<F: Frame>(
+    frame: &F,
+    work: &mut Work,
+    endpoint: &Endpoint,
+    hook: Hook,
+    direction: Direction,
+) {
+    work.endpoint = *endpoint;
+    work.hook = hook;
+    work.direction = direction;
+    work.now = clock::coarse();
+    work.segments = frame.segments();
+    work.first_len = first_len(&work.datagram, frame.segment_size() as usize);
+    work.header = if endpoint.flags & endpoint_flag::QUIC == 0 {
+        Header::NONE
+    } else {
+        let at = work.datagram.payload;
+        quic::header(frame, at, at + work.first_len)
+    };
+}
+
+#[inline(always)]
+fn first_len(datagram: &Datagram, segment: usize) -> usize {
+    if segment != 0 && segment < datagram.len {
+        segment
+    } else {
+        datagram.len
+    }
+}
+
+/// Notes that the endpoint had traffic here, at most once a clock tick.
+#[inline(always)]
+fn touch(work: &Work) {
+    let Some(activity) = STOQ_ACTIVITY.get_ptr_mut(work.endpoint.id) else {
+        return;
+    };
+    // SAFETY: a value of the map; CPUs that write at once write the same.
+    unsafe {
+        let at = match (work.hook, work.direction) {
+            (Hook::Uplink, Direction::In) => &raw mut (*activity).uplink_in,
+            (Hook::Uplink, Direction::Out) => &raw mut (*activity).uplink_out,
+            (Hook::Pod, Direction::In) => &raw mut (*activity).pod_in,
+            (Hook::Pod, Direction::Out) => &raw mut (*activity).pod_out,
+        };
+        if *at != work.now {
+            *at = work.now;
+        }
+    }
+}

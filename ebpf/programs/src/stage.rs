@@ -1,0 +1,199 @@
+//! The stages of a packet's way, over the packet in work.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use stoq_ebpf_abi::Bytes;
+use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen};
+use stoq_ebpf_abi::guard::{Packet, guard};
+use stoq_ebpf_abi::maps::{FlowKey, Hook, Opening, endpoint_flag, mode};
+use stoq_ebpf_abi::parse::{self, Parsed};
+use stoq_ebpf_abi::quic::{self, Census, Kind};
+
+use crate::account::{self, Load};
+use crate::clock;
+use crate::judge::{Kernel, flow_key, flow_of};
+use crate::maps::{STOQ_FLOWS, STOQ_NODES, STOQ_OPENINGS, STOQ_POLICIES};
+use crate::path::lives_at;
+use crate::reader::Frame;
+use crate::work::{self, Work};
+
+/// [`judge`]: let it through.
+pub(crate) const PASS: u64 = 0;
+/// [`judge`]: drop it.
+pub(crate) const DROP: u64 = 1;
+/// [`judge`]: let it through, though not in `Enforce`.
+pub(crate) const WOULD_DROP: u64 = 2;
+
+/// Parses the frame, or the packet if not `ether`, at `at`. A datagram goes
+/// into [`Work::datagram`].
+#[inline(always)]
+pub(crate) fn parse<B: Bytes>(frame: &B, at: usize, ether: bool) -> u64 {
+    let Some(work) = work::get() else {
+        return Parsed::OTHER.to_bits();
+    };
+    let parsed = if ether {
+        parse::frame(frame, at, &mut work.datagram)
+    } else {
+        parse::packet(frame, at, &mut work.datagram)
+    };
+    parsed.to_bits()
+}
+
+/// Judges a packet to an endpoint.
+#[inline(always)]
+pub(crate) fn judge() -> u64 {
+    let Some(work) = work::get() else {
+        return PASS;
+    };
+    let Some(policy) = STOQ_POLICIES.get(work.endpoint.transport) else {
+        return PASS;
+    };
+    // Monitor changes nothing, so where the pod's hook will judge, that is enough.
+    let pod = matches!(work.hook, Hook::Pod);
+    let judged_elsewhere = !pod && !lives_at(&work.endpoint, work.hook);
+    if policy.mode == mode::OFF || (policy.mode == mode::MONITOR && judged_elsewhere) {
+        return PASS;
+    }
+    let packet = Packet {
+        len: work.first_len,
+        segments: work.segments,
+        v6: work.datagram.v6,
+        header: work.header,
+        masqueraded: pod && STOQ_NODES.get_ptr(work.datagram.source).is_some(),
+    };
+    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, work.hook);
+    let verdict = guard(&packet, policy, &mut tables, work.now);
+    if verdict.passes() {
+        return PASS;
+    }
+    let enforced = policy.mode == mode::ENFORCE;
+    account::refused(
+        work.endpoint.slot,
+        work.hook,
+        verdict,
+        work.segments,
+        enforced,
+    );
+    if enforced { DROP } else { WOULD_DROP }
+}
+
+/// Accounts for a frame that passed, and moves its flow on. One the guard
+/// would have dropped begins no flow. Returns 0.
+#[inline(always)]
+pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
+    let Some(work) = work::get() else {
+        return 0;
+    };
+    let load = Load {
+        direction: work.direction,
+        segments: work.segments,
+        segment_size: frame.segment_size(),
+        bytes: work.datagram.len,
+    };
+    let seen = seen(frame, work);
+    let key = key_of(work);
+    let mut outcome = Outcome::default();
+    let mut began = false;
+    let mut flow = flow_of(&key, &work.endpoint);
+    if flow.is_none() && !refused && begin(&key, work, &seen, &mut outcome) {
+        began = true;
+        flow = STOQ_FLOWS.get_ptr_mut(key);
+    }
+    if let Some(flow) = flow {
+        // SAFETY: a value of the map. Other CPUs may write to it at once: every field stays a
+        // valid integer, and what must be exact is counted elsewhere.
+        let observed = unsafe { (*flow).observe(&seen, clock::fine) };
+        outcome = Outcome {
+            opened: outcome.opened | observed.opened,
+            ..observed
+        };
+        account::flow(flow, &load);
+    }
+    account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
+    0
+}
+
+#[inline(always)]
+fn seen<F: Frame>(frame: &F, work: &Work) -> Seen {
+    let header = work.header;
+    let at = work.datagram.payload;
+    let inbound = matches!(work.direction, Direction::In);
+    let (census, client_id) = if header.is_long() {
+        let segment = frame.segment_size() as usize;
+        let census = Census::from_bits(frame.census(at, work.datagram.len, segment));
+        (census, quic::client_id(frame, at, &header, inbound))
+    } else if header.is_quic() {
+        (Census::short(work.segments), 0)
+    } else {
+        (Census::default(), 0)
+    };
+    let quic = work.endpoint.flags & endpoint_flag::QUIC != 0;
+    Seen {
+        direction: work.direction,
+        now: work.now,
+        quic,
+        header,
+        client_id,
+        census,
+    }
+}
+
+#[inline(always)]
+fn key_of(work: &Work) -> FlowKey {
+    let datagram = &work.datagram;
+    let (peer, peer_port, port) = match work.direction {
+        Direction::In => (
+            datagram.source,
+            datagram.source_port,
+            datagram.destination_port,
+        ),
+        Direction::Out => (
+            datagram.destination,
+            datagram.destination_port,
+            datagram.source_port,
+        ),
+    };
+    flow_key(work.endpoint.transport, peer, peer_port, port)
+}
+
+/// Begins a flow where that is due: at the pod when a packet came in, at the
+/// uplink only when the endpoint answers, so that a flood can't fill the table.
+#[inline(always)]
+fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool {
+    let inbound = matches!(work.direction, Direction::In);
+    let uplink = matches!(work.hook, Hook::Uplink);
+    if inbound == uplink {
+        if uplink && seen.header.is(Kind::Initial) {
+            remember(key, seen);
+        }
+        return false;
+    }
+    let mut flow = Flow::begin(work.endpoint.id, work.now);
+    if uplink {
+        recall(key, &mut flow, outcome);
+    }
+    // A flow of another endpoint under the same key starts over.
+    STOQ_FLOWS.insert(key, flow, BPF_NOEXIST as u64).is_ok()
+        || STOQ_FLOWS.insert(key, flow, 0).is_ok()
+}
+
+#[inline(always)]
+fn remember(key: &FlowKey, seen: &Seen) {
+    let opening = Opening {
+        at: clock::fine(),
+        client_id: seen.client_id,
+        pad: 0,
+    };
+    let _ = STOQ_OPENINGS.insert(key, opening, BPF_NOEXIST as u64);
+}
+
+#[inline(always)]
+fn recall(key: &FlowKey, flow: &mut Flow, outcome: &mut Outcome) {
+    let Some(opening) = STOQ_OPENINGS.get_ptr(key) else {
+        return;
+    };
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    let opening = unsafe { *opening };
+    flow.open(opening.client_id, opening.at);
+    outcome.opened = true;
+    let _ = STOQ_OPENINGS.remove(key);
+}

@@ -1,0 +1,133 @@
+//! Loads the programs onto the pinned maps.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use stoq_ebpf_abi::ABI_VERSION;
+use stoq_ebpf_abi::maps::FLOWS;
+
+/// The BPF object: committed, and rebuilt and compared by `make ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../programs/stoq.bpf.o");
+
+/// Where STOQ's pins lie: `<bpffs>/stoq/v<abi>/{maps,links}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+impl Pins {
+    /// The pins of this version on the BPF file system mounted at `bpffs`.
+    pub fn new(bpffs: &Path) -> Self {
+        Self { root: bpffs.join("stoq") }
+    }
+
+    /// `<bpffs>/stoq`: the pins of all versions.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `<bpffs>/stoq/v<abi>`.
+    pub fn version(&self) -> PathBuf {
+        self.root.join(format!("v{ABI_VERSION}"))
+    }
+
+    /// Directory of the pinned maps.
+    pub fn maps(&self) -> PathBuf {
+        self.version().join("maps")
+    }
+
+    /// Directory of the pinned links.
+    pub fn links(&self) -> PathBuf {
+        self.version().join("links")
+    }
+}
+
+/// How to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Entries of the flow table; takes effect when the maps are created.
+    pub flows: u32,
+    /// Whether the kernel has `bpf_ktime_get_coarse_ns`.
+    pub coarse_clock: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { flows: FLOWS, coarse_clock: true }
+    }
+}
+
+/// Why the object could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The pin directories could not be made.
+    #[error("create {path}: {source}")]
+    Pins {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A map or the object as a whole was refused.
+    #[error("load the object: {0}")]
+    Object(#[from] EbpfError),
+    /// The object lacks the program, or it is of another type.
+    #[error("program {name}: not in the object")]
+    Missing {
+        /// The program.
+        name: &'static str,
+    },
+    /// The kernel refused the program.
+    #[error("program {name}: {source}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// The kernel's answer, the verifier's words included.
+        source: ProgramError,
+    },
+}
+
+/// The loaded object: its maps exist and are pinned, its programs are loaded
+/// when they are first asked for.
+pub struct Loaded {
+    ebpf: Ebpf,
+}
+
+/// Creates or reopens the pinned maps and prepares the programs on them.
+pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
+    for path in [pins.maps(), pins.links()] {
+        fs::create_dir_all(&path).map_err(|source| LoadError::Pins { path, source })?;
+    }
+    let ebpf = EbpfLoader::new()
+        .default_map_pin_directory(pins.maps())
+        .map_max_entries("STOQ_FLOWS", options.flows)
+        .override_global("STOQ_COARSE_CLOCK", &u8::from(options.coarse_clock), true)
+        .load(OBJECT)?;
+    Ok(Loaded { ebpf })
+}
+
+impl Loaded {
+    /// The XDP program of this name.
+    pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, LoadError> {
+        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing { name })?;
+        let program: &mut Xdp = program.try_into().map_err(|_| LoadError::Missing { name })?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| LoadError::Program { name, source })?;
+        }
+        Ok(program)
+    }
+
+    /// The TC program of this name.
+    pub fn tc(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
+        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing { name })?;
+        let program: &mut SchedClassifier =
+            program.try_into().map_err(|_| LoadError::Missing { name })?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| LoadError::Program { name, source })?;
+        }
+        Ok(program)
+    }
+}
