@@ -1,0 +1,119 @@
+//! What the agent says of itself: the content of `status.json`, of
+//! `stoq-agent status` and of the node's metrics. Plain data.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Version of the agent.
+    pub agent_version: String,
+    /// Release of the kernel, as uname gives it.
+    pub kernel: String,
+    /// What the node can do.
+    pub gates: Vec<GateStatus>,
+    /// Uplinks and host sides of pods, by name.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Transports, by namespace and name.
+    pub transports: Vec<TransportStatus>,
+    /// What is wrong: refused objects, missing uplinks, failed steps. One line
+    /// each.
+    pub problems: Vec<String>,
+}
+
+/// A capability of the node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Stable name.
+    pub name: String,
+    /// The interface it is about; empty: the node.
+    pub interface: String,
+    /// `Available`, `Unavailable` or `Unknown`.
+    pub state: String,
+    /// Stable reason, empty if it is available.
+    pub reason: String,
+    /// The kernel's words.
+    pub message: String,
+}
+
+/// An interface STOQ has, or wants to have, programs on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceStatus {
+    /// Name.
+    pub name: String,
+    /// `uplink` or `pod`.
+    pub role: String,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Attached programs.
+    pub attached: Vec<AttachedStatus>,
+    /// Why a preferred rung is not in force; stable reason, empty if it is.
+    pub reason: String,
+    /// The same for a person, with the kernel's words.
+    pub message: String,
+}
+
+/// One attached program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachedStatus {
+    /// Name of the program.
+    pub program: String,
+    /// Hook: `xdp`, `tcx-ingress`, `tcx-egress`, `clsact-ingress`, `clsact-egress`.
+    pub hook: String,
+    /// Rung: `Native`, `Generic`, `Tcx`, `Clsact`.
+    pub mode: String,
+    /// The kernel's id of the program.
+    pub program_id: u32,
+}
+
+/// A transport on this node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransportStatus {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Whether it takes part; false: `reason` and `message` say why not.
+    pub accepted: bool,
+    /// Whether everything it requires is in force.
+    pub ready: bool,
+    /// Whether it is on a lower rung than it prefers.
+    pub degraded: bool,
+    /// Rung in force: `Native`, `Generic`, `Tcx`, `Clsact`, `None`.
+    pub mode: String,
+    /// Stable reason of the mode.
+    pub reason: String,
+    /// The same for a person.
+    pub message: String,
+    /// Index of its policy and counters in the maps.
+    pub index: Option<u32>,
+    /// Counter slots: its own, and with the tier `Pod` its endpoints'.
+    pub slots: Vec<u32>,
+    /// `Node`, `Transport` or `Pod`.
+    pub tier: String,
+    /// Selected pods of this node.
+    pub pods: Vec<PodStatus>,
+}
+
+/// A selected pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// Namespace and name.
+    pub name: String,
+    /// Addresses.
+    pub ips: Vec<String>,
+    /// Where it is guarded and observed: interface name, empty if nowhere.
+    pub interface: String,
+    /// `pod`, `uplink` (hostNetwork), `uplink-bypass` or empty.
+    pub place: String,
+    /// Why it is not guarded at its own interface, if it is not.
+    pub message: String,
+    /// Counter slots of its endpoints with tier `Pod`.
+    pub slots: Vec<u32>,
+}
