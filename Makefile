@@ -1,0 +1,31 @@
+# Each target is a line or two; anything longer is a script in scripts/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench ebpf gen lint clean-lab
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## Install what is missing: Debian packages, Rust components, bpf-linker, cargo-fuzz.
+	@scripts/setup.sh
+
+demo: setup ## Flood a QUIC service in namespaces, without STOQ and with it (root).
+	@scripts/lab-bin.sh demo
+
+bench: setup ## Measure the guard, the accept path and the pod hooks against baselines (root).
+	@scripts/lab-bin.sh bench
+
+test: setup ## Run every test; without root those it can, and say which it leaves out.
+	@scripts/test.sh
+
+ebpf: ## Rebuild the BPF objects and fail if they differ from the committed ones.
+	@ebpf/programs/build.sh --check
+
+gen: ## Regenerate what is generated and committed: CRD, metrics page, BPF objects.
+	@scripts/gen.sh
+
+lint: ## Check format, clippy, licences, the direction of dependencies and where unsafe code is.
+	@scripts/lint.sh
+
+clean-lab: ## Remove what killed lab runs left behind: namespaces, mounts, directories.
+	@cargo run --quiet -p stoq-lab --bin lab -- sweep

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Format, clippy, shell scripts, licences, architecture. Quiet when all is well.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for manifest in Cargo.toml ebpf/programs/Cargo.toml fuzz/Cargo.toml; do
+  cargo fmt --all --check --manifest-path "$manifest"
+done
+cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml -- -D warnings
+scripts/clippy-programs.sh
+if command -v shellcheck >/dev/null; then
+  git ls-files '*.sh' .ci/run | xargs shellcheck
+fi
+# Licences, the direction of dependencies, where unsafe code is.
+cargo test --quiet --locked -p stoq-lab --test architecture

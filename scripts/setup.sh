@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs what building, testing and the lab need and is missing; silent when nothing is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Debian keeps /usr/sbin from users, and cargo's directory is not on every PATH.
+PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
+
+readonly LINKER=0.10.4 FUZZ=0.13.2
+
+main() {
+  packages
+  toolchain
+  cargo_tool bpf-linker "$LINKER" "$(bpf-linker --version 2>/dev/null || true)"
+  cargo_tool cargo-fuzz "$FUZZ" "$(cargo fuzz --version 2>/dev/null || true)"
+  bpffs
+}
+
+packages() {
+  local missing=() entry
+  # command:package
+  for entry in bpftool:bpftool nft:nftables ethtool:ethtool ip:iproute2 cc:gcc c++:g++ \
+    pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps; do
+    command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  if ! root; then
+    echo "setup: missing, and only root can install: ${missing[*]}" >&2
+  elif command -v apt-get >/dev/null; then
+    install_packages "${missing[@]}"
+  else
+    echo "setup: no apt-get here; install what corresponds to: ${missing[*]}" >&2
+  fi
+}
+
+install_packages() {
+  echo "setup: installing $*" >&2
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
+toolchain() {
+  command -v rustup >/dev/null || { echo "setup: rustup is missing: see https://rustup.rs" >&2; exit 1; }
+  local channel components installed component
+  channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  components=$(sed -n 's/^components = \[\(.*\)\]/\1/p' rust-toolchain.toml | tr -d '",')
+  rustup toolchain list | grep "^$channel-" >/dev/null ||
+    rustup toolchain install "$channel" --profile minimal --no-self-update
+  installed=$(rustup component list --toolchain "$channel" --installed)
+  for component in $components; do
+    grep -q "^$component" <<<"$installed" || rustup component add --toolchain "$channel" "$component"
+  done
+}
+
+# name, version, what the installed one says of itself
+cargo_tool() {
+  [[ "$3" != "$1 $2" ]] || return 0
+  echo "setup: installing $1 $2 (minutes)" >&2
+  cargo install --quiet --locked "$1@$2"
+}
+
+bpffs() {
+  local dir=/sys/fs/bpf
+  [[ $(stat -f -c %T "$dir" 2>/dev/null) != bpf_fs ]] || return 0
+  if root; then
+    mount -t bpf bpf "$dir" || echo "setup: no BPF file system at $dir: see the kernel's words above" >&2
+  else
+    echo "setup: no BPF file system at $dir; root mounts it: mount -t bpf bpf $dir" >&2
+  fi
+}
+
+root() { [[ $EUID -eq 0 ]]; }
+
+main

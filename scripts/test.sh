@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Every test. As root nothing may be skipped; otherwise what needs namespaces skips itself and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { echo "== $1"; }
+
+if [[ $EUID -eq 0 ]]; then
+  export CI=true
+fi
+
+step "generated files"
+scripts/gen.sh --check
+step "clippy of the BPF programs"
+scripts/clippy-programs.sh
+step "tests"
+# Tests run the programs of other packages.
+cargo build --quiet --locked -p stoq-agent -p stoq-lab --bins
+cargo test --locked --workspace --no-fail-fast
+step "fuzzing parser and guard for 60 s"
+scripts/fuzz.sh 60
+if [[ $EUID -ne 0 ]]; then
+  echo "left out: what needs network namespaces and BPF; all of it: sudo env \"PATH=\$PATH\" make test"
+fi
