@@ -1,0 +1,96 @@
+use aya::Pod;
+use aya::maps::{MapError, PerCpuValues};
+use ipnet::IpNet;
+use stoq_ebpf_abi::maps::{Counters, Histograms, NAME_LEN, Policy, TransportName};
+
+use super::observe::{key_v4, key_v6};
+use super::plan::Step;
+use super::{
+    CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS, Tables,
+    TablesError, write_error,
+};
+
+impl Tables {
+    pub(super) fn execute(&mut self, steps: &[Step]) -> Result<(), TablesError> {
+        steps.iter().try_for_each(|step| self.write(step))
+    }
+
+    fn write(&mut self, step: &Step) -> Result<(), TablesError> {
+        let (map, written) = match *step {
+            Step::ZeroCounters(slot) => {
+                let zero = on_every_cpu(Counters::default())?;
+                (COUNTERS, self.counters.set(slot, zero, 0))
+            }
+            Step::ZeroHistograms(slot) => {
+                let zero = on_every_cpu(Histograms::default())?;
+                (HISTOGRAMS, self.histograms.insert(slot, zero, 0))
+            }
+            Step::Name(index, name) => (TRANSPORTS, self.transports.set(index, name, 0)),
+            Step::ClearActivity(id) => return self.clear_endpoint(id),
+            Step::PutCidr(transport, net, flags) => self.put_cidr(transport, net, flags),
+            Step::PutPolicy(index, policy) => (POLICIES, self.policies.set(index, policy, 0)),
+            Step::PutNode(addr) => (NODES, self.nodes.insert(addr, 1, 0)),
+            Step::PutEndpoint(key, endpoint) => {
+                (ENDPOINTS, self.endpoints.insert(key, endpoint, 0))
+            }
+            Step::RemoveEndpoint(key) => (ENDPOINTS, absent(self.endpoints.remove(&key))),
+            Step::ClearPolicy(index) => (POLICIES, self.policies.set(index, Policy::default(), 0)),
+            Step::RemoveCidr(transport, net) => self.remove_cidr(transport, net),
+            Step::RemoveHistograms(slot) => (HISTOGRAMS, absent(self.histograms.remove(&slot))),
+            Step::ClearName(index) => (TRANSPORTS, self.transports.set(index, FREE, 0)),
+            Step::RemoveNode(addr) => (NODES, absent(self.nodes.remove(&addr))),
+        };
+        written.map_err(|source| write_error(map, source))
+    }
+
+    fn put_cidr(&mut self, transport: u32, net: IpNet, flags: u32) -> Written {
+        match net {
+            IpNet::V4(net) => (
+                CIDRS_V4,
+                self.cidrs_v4.insert(&key_v4(transport, net), flags, 0),
+            ),
+            IpNet::V6(net) => (
+                CIDRS_V6,
+                self.cidrs_v6.insert(&key_v6(transport, net), flags, 0),
+            ),
+        }
+    }
+
+    fn remove_cidr(&mut self, transport: u32, net: IpNet) -> Written {
+        match net {
+            IpNet::V4(net) => (
+                CIDRS_V4,
+                absent(self.cidrs_v4.remove(&key_v4(transport, net))),
+            ),
+            IpNet::V6(net) => (
+                CIDRS_V6,
+                absent(self.cidrs_v6.remove(&key_v6(transport, net))),
+            ),
+        }
+    }
+}
+
+/// Which map, and what came of it.
+type Written = (&'static str, Result<(), MapError>);
+
+/// Name of a free index.
+const FREE: TransportName = TransportName {
+    name: [0; NAME_LEN],
+};
+
+fn on_every_cpu<V: Pod>(value: V) -> Result<PerCpuValues<V>, TablesError> {
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| TablesError::Cpus(error))?;
+    PerCpuValues::try_from(vec![value; cpus]).map_err(TablesError::Cpus)
+}
+
+/// What is gone already need not be removed.
+fn absent(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::SyscallError(refused))
+            if refused.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,148 @@
+use std::ops::Range;
+
+use stoq_ebpf_abi::maps::{ENDPOINTS, Endpoint, EndpointKey, TRANSPORTS, endpoint_flag};
+
+use super::{Planner, Step};
+use crate::tables::addr::to_wire;
+use crate::tables::applied::{AppliedEndpoint, AppliedTransport, Refusal};
+use crate::tables::desired::{DesiredEndpoint, DesiredTransport};
+
+/// Ids of endpoints: as many as the table has entries, so a free id is room for an endpoint.
+pub(super) const IDS: Range<u32> = 0..ENDPOINTS;
+/// Slots of endpoints that count for themselves; those below are the transports'.
+pub(super) const SLOTS: Range<u32> = TRANSPORTS..ENDPOINTS;
+
+impl<'a> Planner<'a> {
+    pub(super) fn endpoints(
+        &mut self,
+        index: u32,
+        transport: &'a DesiredTransport,
+        applied: &mut AppliedTransport,
+    ) {
+        for desired in &transport.endpoints {
+            let key = key(desired);
+            let before = self.known(key, index, desired.owner);
+            let id = match self.id(key, before, desired) {
+                Ok(id) => id,
+                Err(refusal) => {
+                    applied.refusals.push(refusal);
+                    continue;
+                }
+            };
+            let own = transport.per_pod_counters.then(|| self.own_slot(before));
+            let refused = own == Some(None);
+            applied.refusals.extend(refused.then(|| no_slot(desired)));
+            let endpoint = Endpoint {
+                transport: index,
+                id,
+                slot: own.flatten().unwrap_or(index),
+                flags: flags(desired),
+                owner: desired.owner,
+            };
+            self.put(key, before, endpoint, &transport.name);
+            applied.endpoints.push(placed(desired, &endpoint));
+        }
+    }
+
+    /// The entry, if it is of the same pod and transport.
+    fn known(&self, key: EndpointKey, transport: u32, owner: u64) -> Option<Endpoint> {
+        let entry = self.existing.get(&key).copied()?;
+        (entry.owner == owner && entry.transport == transport).then_some(entry)
+    }
+
+    fn id(
+        &mut self,
+        key: EndpointKey,
+        before: Option<Endpoint>,
+        desired: &DesiredEndpoint,
+    ) -> Result<u32, Refusal> {
+        if let Some(by) = self.wanted.get(&key) {
+            return Err(taken(desired, by));
+        }
+        if let Some(before) = before {
+            return Ok(before.id);
+        }
+        // Flows know their endpoint by its id: the owner's keeps it off that of the pod it replaces.
+        let id = self
+            .ids
+            .take(desired.owner)
+            .ok_or_else(|| no_room(desired))?;
+        self.steps.push(Step::ClearActivity(id));
+        Ok(id)
+    }
+
+    /// The slot it has for itself, or one that is free.
+    fn own_slot(&mut self, before: Option<Endpoint>) -> Option<u32> {
+        let kept = before
+            .map(|before| before.slot)
+            .filter(|slot| SLOTS.contains(slot));
+        if kept.is_some() {
+            return kept;
+        }
+        let slot = self.slots.take(0)?;
+        self.zero(slot);
+        Some(slot)
+    }
+
+    fn put(&mut self, key: EndpointKey, before: Option<Endpoint>, after: Endpoint, name: &'a str) {
+        self.use_slot(after.slot);
+        self.wanted.insert(key, name);
+        if before != Some(after) {
+            self.steps.push(Step::PutEndpoint(key, after));
+        }
+    }
+}
+
+fn key(endpoint: &DesiredEndpoint) -> EndpointKey {
+    EndpointKey {
+        addr: to_wire(endpoint.addr),
+        port: endpoint.port.into(),
+    }
+}
+
+fn flags(endpoint: &DesiredEndpoint) -> u32 {
+    let quic = if endpoint.quic {
+        endpoint_flag::QUIC
+    } else {
+        0
+    };
+    let uplink = if endpoint.uplink {
+        endpoint_flag::UPLINK
+    } else {
+        0
+    };
+    quic | uplink
+}
+
+fn placed(desired: &DesiredEndpoint, endpoint: &Endpoint) -> AppliedEndpoint {
+    AppliedEndpoint {
+        addr: desired.addr,
+        port: desired.port,
+        id: endpoint.id,
+        slot: endpoint.slot,
+    }
+}
+
+fn taken(endpoint: &DesiredEndpoint, by: &str) -> Refusal {
+    Refusal::Taken {
+        addr: endpoint.addr,
+        port: endpoint.port,
+        by: by.to_owned(),
+    }
+}
+
+fn no_room(endpoint: &DesiredEndpoint) -> Refusal {
+    Refusal::Endpoints {
+        addr: endpoint.addr,
+        port: endpoint.port,
+        limit: IDS.end,
+    }
+}
+
+fn no_slot(endpoint: &DesiredEndpoint) -> Refusal {
+    Refusal::Slots {
+        addr: endpoint.addr,
+        port: endpoint.port,
+        limit: SLOTS.end - SLOTS.start,
+    }
+}
