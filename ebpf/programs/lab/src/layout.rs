@@ -39,3 +39,8 @@ pub(crate) const STATE_RANDOM: usize = 1;
 pub(crate) const STATE_IFINDEX: usize = 2;
 /// State: first of the counters of frames sent, one per kind.
 pub(crate) const STATE_SENT: usize = 3;
+
+/// Sources that `lab_vary` goes through: the lower two bytes of the address.
+pub(crate) const VARY_SOURCES: u32 = 50_000;
+/// From one to the next: a prime, so that all are met, far apart in memory.
+pub(crate) const VARY_STRIDE: u32 = 28_657;

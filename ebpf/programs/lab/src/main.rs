@@ -6,6 +6,7 @@ mod baseline;
 mod bypass;
 mod flood;
 mod layout;
+mod vary;
 
 /// What the kernel is told of the licence: some helpers ask for GPL.
 #[unsafe(link_section = "license")]
