@@ -9,10 +9,10 @@ help: ## Show the targets.
 setup: ## Install what is missing: Debian packages, Rust components, bpf-linker, cargo-fuzz.
 	@scripts/setup.sh
 
-demo: setup ## Flood a QUIC service in namespaces, without STOQ and with it (root).
+demo: ## Flood a QUIC service in namespaces, without STOQ and with it (root).
 	@scripts/lab-bin.sh demo
 
-bench: setup ## Measure the guard, the accept path and the pod hooks against baselines (root).
+bench: ## Measure the guard, the accept path and the pod hooks against baselines (root).
 	@scripts/lab-bin.sh bench
 
 test: setup ## Run every test; without root those it can, and say which it leaves out.

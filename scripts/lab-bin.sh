@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds agent and lab in release and runs one of the lab's programs: demo or bench.
+# Sets up, builds agent and lab in release and runs one of the lab's programs: demo or bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=$1
@@ -7,5 +7,6 @@ if [[ $EUID -ne 0 ]]; then
   echo "make $name: needs root, for network namespaces and BPF: sudo env \"PATH=\$PATH\" make $name" >&2
   exit 1
 fi
+scripts/setup.sh
 cargo build --release --locked -p stoq-agent -p stoq-lab --bins
 exec cargo run --quiet --release --locked -p stoq-lab --bin "$name"

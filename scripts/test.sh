@@ -15,7 +15,7 @@ step "clippy of the BPF programs"
 scripts/clippy-programs.sh
 step "tests"
 # Tests run the programs of other packages.
-cargo build --quiet --locked -p stoq-agent -p stoq-lab --bins
+cargo build --quiet --locked --workspace --bins
 cargo test --locked --workspace --no-fail-fast
 step "fuzzing parser and guard for 60 s"
 scripts/fuzz.sh 60
