@@ -37,7 +37,9 @@ pub(super) fn v4(header: &V4, body: &[u8]) -> Vec<u8> {
 
 /// RFC 1071, over a header whose checksum is still zero.
 fn checksum(header: &[u8]) -> u16 {
-    let words = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let words = header
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum = words.sum::<u32>();
     !(((sum & 0xffff) + (sum >> 16)) as u16)
 }

@@ -10,6 +10,7 @@ mod offload;
 pub(crate) mod quic;
 pub(crate) mod table;
 mod tunnel;
+pub(crate) mod watch;
 
 use std::net::SocketAddr;
 
@@ -133,7 +134,11 @@ impl Udp {
 
     /// The Ethernet frame.
     pub(crate) fn frame(&self) -> Vec<u8> {
-        let ethertype = if self.source.is_ipv4() { 0x0800 } else { 0x86dd };
+        let ethertype = if self.source.is_ipv4() {
+            0x0800
+        } else {
+            0x86dd
+        };
         ethernet(&self.tags, ethertype, &self.packet())
     }
 

@@ -122,7 +122,11 @@ impl Long {
             Kind::Handshake => 2,
             _ => 3,
         };
-        if self.version == V2 { (kind + 1) & 3 } else { kind }
+        if self.version == V2 {
+            (kind + 1) & 3
+        } else {
+            kind
+        }
     }
 }
 
