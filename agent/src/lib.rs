@@ -1,6 +1,16 @@
 //! STOQ's node agent: what it observes, what it is asked for, and what it does about it.
 #![forbid(unsafe_code)]
 
+pub mod bypass;
+pub mod dataplane;
+pub mod files;
+pub mod hooks;
+pub mod metrics;
 pub mod node;
 pub mod objects;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod serve;
 pub mod status;
+pub mod sweep;

@@ -1,0 +1,163 @@
+//! The programs, their maps and their hooks: loaded while anything is selected, gone otherwise.
+
+use std::path::{Path, PathBuf};
+
+use stoq_ebpf::attach::{Tree, cleanup};
+use stoq_ebpf::capability::Reason;
+use stoq_ebpf::flows::Flows;
+use stoq_ebpf::loader::{self, LoadError, Loaded, Options, Pins};
+use stoq_ebpf::pinned::OpenError;
+use stoq_ebpf::stats::Stats;
+use stoq_ebpf::tables::{Applied, Tables, TablesError};
+use stoq_ebpf_abi::ABI_VERSION;
+
+use crate::hooks::{HookError, Hooks};
+use crate::plan::Plan;
+
+/// How the data plane is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where a BPF file system is mounted.
+    pub bpffs: PathBuf,
+    /// How the object is loaded.
+    pub load: Options,
+    /// Whether to do without TCX.
+    pub without_tcx: bool,
+}
+
+/// Why the plan could not be carried out. The last state stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// The object could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A map could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A map could not be read or written.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// The links of an older version could not be taken over.
+    #[error("take over older pins: {0}")]
+    Adopt(std::io::Error),
+    /// Hooks could not be listed or given up.
+    #[error(transparent)]
+    Hooks(#[from] HookError),
+}
+
+impl DataplaneError {
+    /// The stable reason.
+    pub fn reason(&self) -> Reason {
+        let text = self.to_string();
+        if text.contains("Operation not permitted") || text.contains("EPERM") {
+            Reason::PermissionDenied
+        } else if text.contains("No such file or directory") || text.contains("bpffs") {
+            Reason::NotSupported
+        } else {
+            Reason::ProbeFailed
+        }
+    }
+
+    /// The step of a pass that failed: a metric's label.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "load",
+            Self::Open(_) | Self::Tables(_) => "tables",
+            Self::Adopt(_) => "adopt",
+            Self::Hooks(_) => "hooks",
+        }
+    }
+}
+
+/// What is loaded.
+pub struct Active {
+    loaded: Loaded,
+    tables: Tables,
+    /// What is attached where.
+    pub hooks: Hooks,
+    /// Counters.
+    pub stats: Stats,
+    /// The flow table.
+    pub flows: Flows,
+}
+
+/// The data plane.
+pub struct Dataplane {
+    config: Config,
+    pins: Pins,
+    active: Option<Active>,
+}
+
+impl Dataplane {
+    /// One that holds nothing yet. What an earlier agent pinned stays in force until the first
+    /// [`Dataplane::apply`].
+    pub fn new(config: Config) -> Self {
+        let pins = Pins::new(&config.bpffs);
+        Self {
+            config,
+            pins,
+            active: None,
+        }
+    }
+
+    /// What is loaded, if anything is.
+    pub fn active(&mut self) -> Option<&mut Active> {
+        self.active.as_mut()
+    }
+
+    /// Directory of the pinned maps.
+    pub fn maps(&self) -> PathBuf {
+        self.pins.maps()
+    }
+
+    /// Carries the plan out: maps first, then hooks, so that what is attached finds its maps
+    /// filled. Where nothing is wanted, nothing stays, unless `keep`.
+    pub fn apply(&mut self, plan: &Plan, keep: bool) -> Result<Applied, DataplaneError> {
+        if plan.desired.transports.is_empty() {
+            if !keep {
+                self.tear_down();
+            }
+            return Ok(Applied::default());
+        }
+        let first = self.active.is_none();
+        if first {
+            self.active = Some(self.load()?);
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(Applied::default());
+        };
+        let applied = active.tables.apply(&plan.desired)?;
+        if first {
+            let tree = Tree::new(&self.config.bpffs, ABI_VERSION);
+            tree.adopt_others().map_err(DataplaneError::Adopt)?;
+        }
+        active.hooks.apply(&plan.interfaces, &mut active.loaded)?;
+        Ok(applied)
+    }
+
+    fn load(&self) -> Result<Active, DataplaneError> {
+        let loaded = loader::load(&self.pins, &self.config.load)?;
+        let maps = self.pins.maps();
+        Ok(Active {
+            loaded,
+            tables: Tables::open(&maps)?,
+            hooks: Hooks::new(self.pins.links(), self.config.without_tcx),
+            stats: Stats::open(&maps)?,
+            flows: Flows::open(&maps)?,
+        })
+    }
+
+    fn tear_down(&mut self) {
+        let was_active = self.active.take().is_some();
+        if !was_active && !self.pins.root().exists() {
+            return;
+        }
+        let done = cleanup::remove_everything(Path::new(&self.config.bpffs));
+        for removed in &done.removed {
+            tracing::info!("removed {removed}");
+        }
+        for failed in &done.failed {
+            tracing::warn!("not removed: {failed}");
+        }
+    }
+}

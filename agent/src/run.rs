@@ -1,0 +1,330 @@
+//! The agent's loop: observe, plan, apply, report, and again when something changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use stoq_ebpf::capability::{Reason, probe};
+use stoq_ebpf::loader::Options;
+use stoq_ebpf::tables::Applied;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::bypass::bypassed;
+use crate::dataplane::{Config, Dataplane};
+use crate::hooks::Slot;
+use crate::metrics::{Connections, Reconciles};
+use crate::node::Node;
+use crate::objects::{Directory, Objects};
+use crate::plan::{Place, Plan, Settings, plan};
+use crate::report::{HeldSlots, Pass, gate_status, report};
+use crate::status::{GateStatus, Status};
+use crate::sweep::Sweeper;
+use crate::{files, serve};
+
+/// Between two looks at where packets go.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two passes without an event, and between two sweeps of the flows.
+const RESYNC: Duration = Duration::from_secs(5);
+
+/// What `run` was told.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Directory of StoqTransport and Pod files.
+    pub standalone: PathBuf,
+    /// Names of the uplinks; empty: discovered.
+    pub uplinks: Vec<String>,
+    /// Where `status.json` goes.
+    pub run_dir: PathBuf,
+    /// Where a BPF file system is mounted.
+    pub bpffs: PathBuf,
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/status` are served.
+    pub http: SocketAddr,
+    /// Entries of the flow table.
+    pub flows: u32,
+    /// Do without TCX.
+    pub without_tcx: bool,
+}
+
+/// Why the agent could not start at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The directory of objects.
+    #[error(transparent)]
+    Directory(#[from] crate::objects::DirectoryError),
+    /// The network namespace can't be observed.
+    #[error("observe the node: {0}")]
+    Node(#[from] crate::node::ObserveError),
+    /// Signals can't be caught.
+    #[error("catch signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// What the loop last found, for those who ask meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Arc<Mutex<Latest>>);
+
+/// See [`Shared`].
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// The status.
+    pub status: Status,
+    /// Connections by transport index.
+    pub connections: BTreeMap<u32, Connections>,
+    /// Passes so far.
+    pub reconciles: Reconciles,
+    /// When the last pass ended.
+    pub passed: Option<Instant>,
+    /// Problems of the HTTP server.
+    pub http_problem: Option<String>,
+}
+
+impl Shared {
+    /// The latest, for a moment.
+    pub fn lock(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until SIGTERM or SIGINT. What is attached then stays: the next agent takes it over.
+///
+/// # Errors
+/// Only at the start; later faults are reported and retried.
+pub async fn run(options: RunOptions) -> Result<(), StartError> {
+    let mut directory = Directory::open(&options.standalone)?;
+    let mut node = Node::observe().await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let shared = Shared::default();
+    let mut agent = Agent::new(&options, shared.clone());
+    serve::spawn(options.http, shared, agent.dataplane.maps());
+    let mut ticks = tokio::time::interval(TICK);
+    let mut due = true;
+    let mut last = Instant::now();
+    loop {
+        if due || last.elapsed() >= RESYNC {
+            let (state, objects) = (node.state(), directory.objects());
+            tokio::task::block_in_place(|| agent.pass(&state, &objects));
+            agent
+                .unresolved
+                .iter()
+                .for_each(|missing| node.resolve(missing));
+            last = Instant::now();
+        }
+        due = tokio::select! {
+            changed = directory.changed() => { settled(changed.is_err()).await; true }
+            changed = node.changed() => {
+                if changed.is_err() {
+                    node = reobserve().await;
+                }
+                true
+            }
+            _ = ticks.tick() => tokio::task::block_in_place(|| agent.look()),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        };
+    }
+}
+
+/// A watcher that ended would wake the loop at once, for ever.
+async fn settled(ended: bool) {
+    if ended {
+        tokio::time::sleep(RESYNC).await;
+    }
+}
+
+async fn reobserve() -> Node {
+    loop {
+        match Node::observe().await {
+            Ok(node) => return node,
+            Err(error) => tracing::warn!("observe the node: {error}"),
+        }
+        tokio::time::sleep(RESYNC).await;
+    }
+}
+
+struct Agent {
+    settings: Settings,
+    run_dir: PathBuf,
+    kernel: String,
+    gates: Vec<GateStatus>,
+    dataplane: Dataplane,
+    sweeper: Sweeper,
+    shared: Shared,
+    plan: Plan,
+    applied: Applied,
+    bypassed: BTreeSet<IpAddr>,
+    unresolved: Vec<crate::node::Missing>,
+}
+
+impl Agent {
+    fn new(options: &RunOptions, shared: Shared) -> Self {
+        let gates = probe(&options.bpffs).gates;
+        let coarse_clock = gates
+            .iter()
+            .any(|gate| gate.name == "coarse-clock" && gate.is_available());
+        for gate in gates.iter().filter(|gate| !gate.is_available()) {
+            tracing::info!(gate = gate.name, state = ?gate.state, "closed gate");
+        }
+        let config = Config {
+            bpffs: options.bpffs.clone(),
+            load: Options {
+                flows: options.flows,
+                coarse_clock,
+            },
+            without_tcx: options.without_tcx,
+        };
+        Self {
+            settings: Settings {
+                uplinks: options.uplinks.clone(),
+            },
+            run_dir: options.run_dir.clone(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
+            gates: gates.iter().map(|gate| gate_status(gate, "")).collect(),
+            dataplane: Dataplane::new(config),
+            sweeper: Sweeper::default(),
+            shared,
+            plan: Plan::default(),
+            applied: Applied::default(),
+            bypassed: BTreeSet::new(),
+            unresolved: Vec::new(),
+        }
+    }
+
+    fn pass(&mut self, node: &crate::node::NodeState, objects: &Objects) {
+        let began = Instant::now();
+        self.plan = plan(node, objects, &self.settings, &self.bypassed);
+        self.unresolved = std::mem::take(&mut self.plan.unresolved);
+        // A refused object may be one that an earlier agent had in force.
+        let keep = !objects.problems.is_empty();
+        let failed = match self.dataplane.apply(&self.plan, keep) {
+            Ok(applied) => {
+                self.applied = applied;
+                None
+            }
+            Err(error) => {
+                self.shared.lock().reconciles.fail(error.step());
+                Some((
+                    error.reason(),
+                    self.in_words(error.reason(), &error.to_string()),
+                ))
+            }
+        };
+        self.sweep();
+        self.publish(objects, failed, began);
+    }
+
+    /// EPERM says little; the gate that was probed says which capability is missing.
+    fn in_words(&self, reason: Reason, error: &str) -> String {
+        let first = error.lines().next().unwrap_or_default();
+        let closed = self
+            .gates
+            .iter()
+            .find(|gate| gate.reason == reason.to_string());
+        match closed {
+            Some(gate) => format!("{first} ({}: {})", gate.name, gate.message),
+            None => first.to_owned(),
+        }
+    }
+
+    fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
+        let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
+        problems.extend(self.shared.lock().http_problem.clone());
+        let nothing = HeldSlots::new();
+        let held = match self.dataplane.active() {
+            Some(active) => active.hooks.held(),
+            None => &nothing,
+        };
+        let (plan, applied) = (&self.plan, &self.applied);
+        let pass = Pass {
+            plan,
+            applied,
+            held,
+            failed,
+            problems,
+        };
+        let mut status = report(&pass, &self.gates, &self.kernel);
+        if let Err(error) = files::write_status(&self.run_dir, &status) {
+            status.problems.push(error.to_string());
+        }
+        let mut latest = self.shared.lock();
+        for problem in status
+            .problems
+            .iter()
+            .filter(|one| !latest.status.problems.contains(one))
+        {
+            tracing::warn!("{problem}");
+        }
+        latest.status = status;
+        latest.reconciles.record(began.elapsed());
+        latest.passed = Some(Instant::now());
+    }
+
+    fn sweep(&mut self) {
+        let Some(active) = self.dataplane.active() else {
+            self.shared.lock().connections.clear();
+            return;
+        };
+        match self
+            .sweeper
+            .sweep(&mut active.flows, &active.stats, &self.applied)
+        {
+            Ok(connections) => self.shared.lock().connections = connections,
+            Err(error) => tracing::warn!("sweep the flows: {error}"),
+        }
+    }
+
+    /// Looks where packets go. Returns whether an endpoint is to be guarded elsewhere.
+    fn look(&mut self) -> bool {
+        let now = crate::sweep::monotonic();
+        let places: BTreeMap<IpAddr, bool> = self
+            .plan
+            .transports
+            .iter()
+            .flat_map(|one| &one.pods)
+            .filter_map(|pod| match pod.place {
+                Place::Pod(_) => Some((pod, false)),
+                Place::Bypassed(_) => Some((pod, true)),
+                Place::Host | Place::Nowhere(_) => None,
+            })
+            .flat_map(|(pod, was)| pod.ips.iter().map(move |ip| (*ip, was)))
+            .collect();
+        let Some(active) = self.dataplane.active() else {
+            return false;
+        };
+        let hooked = active.hooks.held().iter().any(|((_, slot), held)| {
+            matches!(slot, Slot::UplinkXdp | Slot::UplinkIn) && held.attached.is_some()
+        });
+        let mut found = BTreeSet::new();
+        for endpoint in self
+            .applied
+            .transports
+            .iter()
+            .flat_map(|one| &one.endpoints)
+        {
+            let Some(was) = places.get(&endpoint.addr) else {
+                continue;
+            };
+            match active.flows.activity(endpoint.id) {
+                Ok(activity) if bypassed(&activity, hooked, *was, now) => {
+                    found.insert(endpoint.addr);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!("read activity: {error}"),
+            }
+        }
+        if found == self.bypassed {
+            return false;
+        }
+        tracing::info!(
+            ?found,
+            "packets go past the host side of these pods' interfaces"
+        );
+        self.bypassed = found;
+        true
+    }
+}
