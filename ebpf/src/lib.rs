@@ -2,9 +2,11 @@
 
 pub mod attach;
 pub mod capability;
+pub mod flows;
 pub mod kernel;
 pub mod loader;
-mod pinned;
+pub mod pinned;
+pub mod stats;
 pub mod sys;
 pub mod tables;
 pub mod tc;

@@ -11,6 +11,7 @@ use stoq_ebpf_abi::maps::{
 };
 use stoq_ebpf_abi::parse::Addr;
 
+use self::plan::Plan;
 use crate::pinned::{OpenError, open};
 use crate::sys::KernelError;
 
@@ -84,17 +85,21 @@ impl Tables {
     }
 
     /// Brings the maps to what is desired and tells what is in force then. What there is no room for is refused; the
-    /// rest is applied.
+    /// rest is applied. May wait some 100 ms for kernel memory.
     pub fn apply(&mut self, desired: &Desired) -> Result<Applied, TablesError> {
-        let first = plan::plan(&self.observe()?, desired);
-        self.execute(&first.steps)?;
+        let first = self.pass(desired)?;
         if !first.wants_another() {
             return Ok(first.applied);
         }
-        let mut second = plan::plan(&self.observe()?, desired);
-        self.execute(&second.steps)?;
+        let mut second = self.pass(desired)?;
         second.applied.writes += first.applied.writes;
         Ok(second.applied)
+    }
+
+    fn pass(&mut self, desired: &Desired) -> Result<Plan, TablesError> {
+        let mut plan = plan::plan(&self.observe()?, desired);
+        plan.applied.without_histograms = self.execute(&plan.steps)?;
+        Ok(plan)
     }
 
     /// Forgets when the endpoint of this id was last active, as a new one begins.

@@ -7,6 +7,8 @@ pub struct Applied {
     pub transports: Vec<AppliedTransport>,
     /// Node addresses there was no room for.
     pub nodes_left_out: usize,
+    /// Slots without histograms, for want of kernel memory; their counters count.
+    pub without_histograms: Vec<u32>,
     /// Entries written or removed.
     pub writes: usize,
 }

@@ -1,6 +1,10 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
 use aya::Pod;
 use aya::maps::{MapError, PerCpuValues};
 use ipnet::IpNet;
+use rustix::io::Errno;
 use stoq_ebpf_abi::maps::{Counters, Histograms, NAME_LEN, Policy, TransportName};
 
 use super::observe::{key_v4, key_v6};
@@ -10,9 +14,36 @@ use super::{
     TablesError, write_error,
 };
 
+/// How long one execution waits for kernel memory in all.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 impl Tables {
-    pub(super) fn execute(&mut self, steps: &[Step]) -> Result<(), TablesError> {
-        steps.iter().try_for_each(|step| self.write(step))
+    /// Returns the slots there was no memory to keep histograms for: the guard can do without.
+    pub(super) fn execute(&mut self, steps: &[Step]) -> Result<Vec<u32>, TablesError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut without = Vec::new();
+        for step in steps {
+            match (step, self.write_until(deadline, step)) {
+                (Step::ZeroHistograms(slot), Err(error)) if out_of_memory(&error) => {
+                    without.push(*slot);
+                }
+                (_, written) => written?,
+            }
+        }
+        Ok(without)
+    }
+
+    /// What grows by the entry is taken from small reserves that a worker of the kernel refills: many entries at once
+    /// may have to wait for it.
+    fn write_until(&mut self, deadline: Instant, step: &Step) -> Result<(), TablesError> {
+        loop {
+            match self.write(step) {
+                Err(error) if out_of_memory(&error) && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                written => return written,
+            }
+        }
     }
 
     fn write(&mut self, step: &Step) -> Result<(), TablesError> {
@@ -25,7 +56,7 @@ impl Tables {
                 let zero = on_every_cpu(Histograms::default())?;
                 (HISTOGRAMS, self.histograms.insert(slot, zero, 0))
             }
-            Step::Name(index, name) => (TRANSPORTS, self.transports.set(index, name, 0)),
+            Step::Name(index, ref name) => (TRANSPORTS, self.transports.set(index, **name, 0)),
             Step::ClearActivity(id) => return self.clear_endpoint(id),
             Step::PutCidr(transport, net, flags) => self.put_cidr(transport, net, flags),
             Step::PutPolicy(index, policy) => (POLICIES, self.policies.set(index, policy, 0)),
@@ -81,6 +112,10 @@ const FREE: TransportName = TransportName {
 fn on_every_cpu<V: Pod>(value: V) -> Result<PerCpuValues<V>, TablesError> {
     let cpus = aya::util::nr_cpus().map_err(|(_, error)| TablesError::Cpus(error))?;
     PerCpuValues::try_from(vec![value; cpus]).map_err(TablesError::Cpus)
+}
+
+fn out_of_memory(error: &TablesError) -> bool {
+    matches!(error, TablesError::Write { source, .. } if source.errno == Errno::NOMEM)
 }
 
 /// What is gone already need not be removed.

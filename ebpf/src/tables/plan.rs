@@ -50,6 +50,7 @@ pub(super) fn plan(observed: &Observed, desired: &Desired) -> Plan {
     let applied = Applied {
         transports,
         nodes_left_out,
+        without_histograms: Vec::new(),
         writes: steps.len(),
     };
     Plan { steps, applied }
@@ -110,7 +111,7 @@ impl<'a> Planner<'a> {
             {
                 self.indexes.insert(name, index);
                 self.zero(index);
-                self.steps.push(Step::Name(index, encoded));
+                self.steps.push(Step::Name(index, encoded.into()));
             }
         }
     }

@@ -4,11 +4,11 @@ use stoq_ebpf_abi::parse::Addr;
 
 /// One write, of one entry. They stand here in the order they are made in: what refers to something comes after it
 /// when it appears and before it when it goes, and what is new comes before what is old goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::tables) enum Step {
     ZeroCounters(u32),
     ZeroHistograms(u32),
-    Name(u32, TransportName),
+    Name(u32, Box<TransportName>),
     ClearActivity(u32),
     PutCidr(u32, IpNet, u32),
     PutPolicy(u32, Policy),

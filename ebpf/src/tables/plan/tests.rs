@@ -49,8 +49,8 @@ fn do_step(now: &mut Observed, step: &Step) {
     match *step {
         Step::ZeroCounters(_) | Step::ClearActivity(_) => {}
         Step::ZeroHistograms(slot) => _ = now.histograms.insert(slot),
-        Step::Name(index, name) => {
-            let name = crate::tables::observed::decode_name(&name).unwrap();
+        Step::Name(index, ref name) => {
+            let name = crate::tables::observed::decode_name(name).unwrap();
             assert_eq!(now.transports.insert(index, name), None);
         }
         Step::PutCidr(index, net, flags) => {
@@ -135,7 +135,7 @@ fn a_new_transport_is_complete_before_its_endpoints_are_there() {
         Step::ZeroCounters(256),
         Step::ZeroHistograms(0),
         Step::ZeroHistograms(256),
-        Step::Name(0, encode_name("default/edge").unwrap()),
+        Step::Name(0, encode_name("default/edge").unwrap().into()),
         Step::ClearActivity(7),
         Step::PutCidr(0, net, cidr_flag::DENY | cidr_flag::ALLOW),
         Step::PutPolicy(0, policy),

@@ -1,0 +1,239 @@
+//! The tables, on the maps of the real object.
+
+#![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuValues};
+use ipnet::IpNet;
+use stoq_ebpf::flows::Flows;
+use stoq_ebpf::loader::{self, Options, Pins};
+use stoq_ebpf::stats::Stats;
+use stoq_ebpf::tables::{
+    Desired, DesiredEndpoint, DesiredTransport, Mode, Observed, PolicySpec, Tables, addr,
+};
+use stoq_ebpf_abi::maps::{Activity, Counters};
+use support::{Scratch, in_scratch};
+
+/// The pin directory of the object's maps, loaded for this test.
+fn maps(scratch: &Scratch) -> PathBuf {
+    let pins = Pins::new(&scratch.bpffs);
+    drop(loader::load(&pins, &Options::default()).unwrap());
+    pins.maps()
+}
+
+fn endpoint(addr: &str, owner: u64) -> DesiredEndpoint {
+    DesiredEndpoint {
+        addr: addr.parse().unwrap(),
+        port: 4433,
+        quic: true,
+        uplink: false,
+        owner,
+    }
+}
+
+fn edge() -> DesiredTransport {
+    let nets = |text: &str| {
+        text.split_whitespace()
+            .map(|net| net.parse().unwrap())
+            .collect()
+    };
+    DesiredTransport {
+        name: "default/edge".to_owned(),
+        policy: PolicySpec {
+            mode: Mode::Enforce,
+            deny: nets("203.0.113.0/24 2001:db8:bad::/48"),
+            exempt: nets("203.0.113.7/32 0.0.0.0/0"),
+            ..PolicySpec::default()
+        },
+        per_pod_counters: true,
+        endpoints: vec![endpoint("10.0.0.1", 7), endpoint("2001:db8::1", 8)],
+    }
+}
+
+fn desired() -> Desired {
+    Desired {
+        transports: vec![edge()],
+        nodes: vec!["192.0.2.1".parse().unwrap(), "2001:db8::9".parse().unwrap()],
+    }
+}
+
+#[test]
+fn what_is_applied_is_read_back() {
+    in_scratch(|scratch| {
+        let mut tables = Tables::open(&maps(scratch)).unwrap();
+        let applied = tables.apply(&desired()).unwrap();
+        assert!(applied.transports[0].refusals.is_empty());
+        let observed = tables.observe().unwrap();
+        assert_eq!(observed.transports[&0], "default/edge");
+        let nets: Vec<_> = observed.cidrs[&0].keys().map(IpNet::to_string).collect();
+        assert_eq!(
+            nets,
+            [
+                "0.0.0.0/0",
+                "203.0.113.0/24",
+                "203.0.113.7/32",
+                "2001:db8:bad::/48"
+            ]
+        );
+        let endpoints: BTreeSet<_> = observed
+            .endpoints
+            .iter()
+            .map(|(key, value)| (addr::from_wire(key.addr), key.port, value.owner, value.slot))
+            .collect();
+        let v4: IpAddr = "10.0.0.1".parse().unwrap();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(
+            endpoints,
+            BTreeSet::from([(v4, 4433, 7, 256), (v6, 4433, 8, 257)])
+        );
+        assert_eq!(observed.nodes.len(), 2);
+        assert_eq!(observed.histograms, BTreeSet::from([0, 256, 257]));
+    });
+}
+
+#[test]
+fn a_second_agent_writes_nothing_and_keeps_the_numbers() {
+    in_scratch(|scratch| {
+        let maps = maps(scratch);
+        let first = Tables::open(&maps).unwrap().apply(&desired()).unwrap();
+        // As an upgrade does: the object is loaded again onto the pins.
+        drop(loader::load(&Pins::new(&scratch.bpffs), &Options::default()).unwrap());
+        let second = Tables::open(&maps).unwrap().apply(&desired()).unwrap();
+        assert_eq!(second.writes, 0);
+        assert_eq!(second.transports, first.transports);
+    });
+}
+
+#[test]
+fn nothing_is_left_when_nothing_is_desired() {
+    in_scratch(|scratch| {
+        let mut tables = Tables::open(&maps(scratch)).unwrap();
+        tables.apply(&desired()).unwrap();
+        tables.apply(&Desired::default()).unwrap();
+        assert_eq!(tables.observe().unwrap(), Observed::default());
+        assert_eq!(tables.apply(&Desired::default()).unwrap().writes, 0);
+    });
+}
+
+#[test]
+fn a_slot_and_an_id_given_out_again_start_from_nothing() {
+    in_scratch(|scratch| {
+        let maps = maps(scratch);
+        let mut tables = Tables::open(&maps).unwrap();
+        let placed = tables.apply(&desired()).unwrap().transports[0].endpoints[0];
+        count_in(&maps, placed.slot);
+        be_active(&maps, placed.id);
+        assert_eq!(
+            Stats::open(&maps)
+                .unwrap()
+                .read(placed.slot)
+                .unwrap()
+                .counters
+                .flows,
+            cpus()
+        );
+        tables.apply(&Desired::default()).unwrap();
+        let again = tables.apply(&desired()).unwrap().transports[0].endpoints[0];
+        assert_eq!(again, placed);
+        assert_eq!(
+            Stats::open(&maps)
+                .unwrap()
+                .read(again.slot)
+                .unwrap()
+                .counters
+                .flows,
+            0
+        );
+        let activity = Flows::open(&maps).unwrap().activity(again.id).unwrap();
+        assert_eq!(activity, Activity::default());
+    });
+}
+
+#[test]
+fn full_tables_are_read_and_compared_in_good_time() {
+    in_scratch(|scratch| {
+        let mut tables = Tables::open(&maps(scratch)).unwrap();
+        let desired = Desired {
+            transports: (0..32).map(large).collect(),
+            nodes: (0..1000u32)
+                .map(|n| IpAddr::from(n.to_be_bytes()))
+                .collect(),
+        };
+        let began = Instant::now();
+        let applied = tables.apply(&desired).unwrap();
+        let first = began.elapsed();
+        assert!(applied.transports.iter().all(|t| t.refusals.is_empty()));
+        assert_eq!(applied.without_histograms, []);
+        let began = Instant::now();
+        assert_eq!(tables.apply(&desired).unwrap().writes, 0);
+        let again = began.elapsed();
+        eprintln!(
+            "{} writes in {first:?}, compared in {again:?}",
+            applied.writes
+        );
+        assert!(again.as_millis() < 2000, "{again:?}");
+    });
+}
+
+/// One of 32 transports with 2,000 CIDRs and 30 endpoints.
+fn large(n: u8) -> DesiredTransport {
+    let mut transport = edge();
+    transport.name = format!("default/t{n}");
+    let address = |m: u16, first: u8| {
+        let [high, low] = m.to_be_bytes();
+        IpAddr::from([first, n, high, low])
+    };
+    transport.policy.deny = (0..2000).map(|m| address(m, 10).into()).collect();
+    let endpoints = (0..24).map(|m| (address(m, 172), u64::from(n) * 1000 + u64::from(m)));
+    let endpoints = endpoints.map(|(addr, owner)| DesiredEndpoint {
+        addr,
+        ..endpoint("::", owner)
+    });
+    transport.endpoints = endpoints.collect();
+    transport
+}
+
+fn cpus() -> u64 {
+    aya::util::nr_cpus().unwrap() as u64
+}
+
+fn count_in(maps: &std::path::Path, slot: u32) {
+    let map = MapData::from_pin(maps.join("STOQ_COUNTERS"))
+        .and_then(Map::from_map_data)
+        .unwrap();
+    let mut counters = PerCpuArray::<_, Counters>::try_from(map).unwrap();
+    let one = Counters {
+        flows: 1,
+        ..Counters::default()
+    };
+    counters
+        .set(
+            slot,
+            PerCpuValues::try_from(vec![one; cpus() as usize]).unwrap(),
+            0,
+        )
+        .unwrap();
+}
+
+fn be_active(maps: &std::path::Path, id: u32) {
+    let map = MapData::from_pin(maps.join("STOQ_ACTIVITY"))
+        .and_then(Map::from_map_data)
+        .unwrap();
+    let mut activity = Array::<_, Activity>::try_from(map).unwrap();
+    activity
+        .set(
+            id,
+            Activity {
+                pod_in: 5,
+                ..Activity::default()
+            },
+            0,
+        )
+        .unwrap();
+}
