@@ -2,40 +2,34 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
 
+#[path = "support/maps.rs"]
+mod maps;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, MapData};
 use stoq_ebpf::flows::{Flows, Tally};
-use stoq_ebpf::loader::{self, Options, Pins};
+use stoq_ebpf::loader::Options;
 use stoq_ebpf_abi::flow::{Flow, state};
 use stoq_ebpf_abi::maps::FlowKey;
-use support::{Scratch, in_scratch};
+use support::in_scratch;
 
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 const GONE_AFTER: Duration = Duration::from_secs(300);
 const SECOND: u64 = 1_000_000_000;
 
 /// Room for twice what the tests put in: an LRU table evicts before it is full.
-fn maps(scratch: &Scratch) -> PathBuf {
-    let pins = Pins::new(&scratch.bpffs);
-    let options = Options {
-        flows: 131_072,
-        ..Options::default()
-    };
-    drop(loader::load(&pins, &options).unwrap());
-    pins.maps()
-}
+const ROOMY: Options = Options {
+    flows: 131_072,
+    coarse_clock: true,
+};
 
 type Table = HashMap<MapData, FlowKey, Flow>;
 
 fn table(maps: &Path) -> Table {
-    let map = MapData::from_pin(maps.join("STOQ_FLOWS"))
-        .and_then(Map::from_map_data)
-        .unwrap();
-    HashMap::try_from(map).unwrap()
+    HashMap::try_from(maps::open(maps, "STOQ_FLOWS")).unwrap()
 }
 
 fn key(transport: u32, peer: u32) -> FlowKey {
@@ -60,7 +54,7 @@ fn fill(table: &mut Table, transport: u32, flows: u32, state: u32, last_seen: u6
 #[test]
 fn flows_are_counted_by_transport_and_state() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &ROOMY);
         let mut table = table(&maps);
         let now = 1000 * SECOND;
         fill(&mut table, 1, 10, state::SEEN, now);
@@ -121,7 +115,7 @@ fn flows_are_counted_by_transport_and_state() {
 #[test]
 fn a_sweep_never_writes_to_a_flow_that_stays() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &ROOMY);
         let mut table = table(&maps);
         fill(&mut table, 1, 1, state::ESTABLISHED, 960 * SECOND);
         let before = table.get(&key(1, 0), 0).unwrap();
@@ -134,7 +128,7 @@ fn a_sweep_never_writes_to_a_flow_that_stays() {
 #[test]
 fn long_silent_flows_go_and_all_others_stay() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &ROOMY);
         let mut table = table(&maps);
         let now = 1000 * SECOND;
         fill(
@@ -169,7 +163,7 @@ fn long_silent_flows_go_and_all_others_stay() {
 #[test]
 fn a_full_table_is_swept_quickly() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &ROOMY);
         fill(
             &mut table(&maps),
             1,

@@ -2,29 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
 
+#[path = "support/maps.rs"]
+mod maps;
 mod support;
 
-use std::path::Path;
 use std::time::Instant;
 
 use aya::Pod;
-use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
-use stoq_ebpf::loader::{self, Options, Pins};
+use aya::maps::{PerCpuArray, PerCpuHashMap, PerCpuValues};
+use stoq_ebpf::loader::Options;
 use stoq_ebpf::stats::{self, SlotStats, Stats};
+use stoq_ebpf::tables::{Desired, DesiredTransport, PolicySpec, Tables};
 use stoq_ebpf_abi::maps::{Counters, Histograms, TRANSPORTS, Unjudged};
-use support::{Scratch, in_scratch};
-
-fn maps(scratch: &Scratch) -> std::path::PathBuf {
-    let pins = Pins::new(&scratch.bpffs);
-    drop(loader::load(&pins, &Options::default()).unwrap());
-    pins.maps()
-}
-
-fn map(maps: &Path, name: &str) -> Map {
-    MapData::from_pin(maps.join(name))
-        .and_then(Map::from_map_data)
-        .unwrap()
-}
+use support::in_scratch;
 
 /// A value for each CPU, made of the CPU's number plus one.
 fn on_cpus<V: Pod>(value: impl Fn(u64) -> V) -> PerCpuValues<V> {
@@ -40,16 +30,17 @@ fn total() -> u64 {
 #[test]
 fn all_cpus_are_summed() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &Options::default());
         let mut counters =
-            PerCpuArray::<_, Counters>::try_from(map(&maps, "STOQ_COUNTERS")).unwrap();
+            PerCpuArray::<_, Counters>::try_from(maps::open(&maps, "STOQ_COUNTERS")).unwrap();
         let one = |n| Counters {
             bytes: [n, 2 * n],
             ..Counters::default()
         };
         counters.set(3, on_cpus(one), 0).unwrap();
         let mut histograms =
-            PerCpuHashMap::<_, u32, Histograms>::try_from(map(&maps, "STOQ_HISTOGRAMS")).unwrap();
+            PerCpuHashMap::<_, u32, Histograms>::try_from(maps::open(&maps, "STOQ_HISTOGRAMS"))
+                .unwrap();
         let one = |n| {
             let mut histograms = Histograms {
                 rtt_sum: 7 * n,
@@ -69,7 +60,7 @@ fn all_cpus_are_summed() {
 #[test]
 fn a_slot_nobody_counts_in_has_counted_nothing() {
     in_scratch(|scratch| {
-        let stats = Stats::open(&maps(scratch)).unwrap();
+        let stats = Stats::open(&maps::load(scratch, &Options::default())).unwrap();
         assert_eq!(stats.read(1023).unwrap(), SlotStats::default());
         assert!(stats.read(1024).is_err(), "there are no more");
     });
@@ -78,9 +69,9 @@ fn a_slot_nobody_counts_in_has_counted_nothing() {
 #[test]
 fn what_was_left_unjudged_is_summed() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
+        let maps = maps::load(scratch, &Options::default());
         let mut unjudged =
-            PerCpuArray::<_, Unjudged>::try_from(map(&maps, "STOQ_UNJUDGED")).unwrap();
+            PerCpuArray::<_, Unjudged>::try_from(maps::open(&maps, "STOQ_UNJUDGED")).unwrap();
         let one = |n| Unjudged {
             unparsed: [[n, 0, 0], [0, n, 2 * n]],
         };
@@ -96,14 +87,18 @@ fn what_was_left_unjudged_is_summed() {
 #[test]
 fn reading_every_transport_is_cheap() {
     in_scratch(|scratch| {
-        let maps = maps(scratch);
-        let mut histograms =
-            PerCpuHashMap::<_, u32, Histograms>::try_from(map(&maps, "STOQ_HISTOGRAMS")).unwrap();
-        for slot in 0..TRANSPORTS {
-            histograms
-                .insert(slot, on_cpus(|_| Histograms::default()), 0)
-                .unwrap();
-        }
+        let maps = maps::load(scratch, &Options::default());
+        let transports = (0..TRANSPORTS).map(|n| DesiredTransport {
+            name: format!("default/t{n}"),
+            policy: PolicySpec::default(),
+            per_pod_counters: false,
+            endpoints: Vec::new(),
+        });
+        let desired = Desired {
+            transports: transports.collect(),
+            nodes: Vec::new(),
+        };
+        maps::apply(&mut Tables::open(&maps).unwrap(), &desired);
         let stats = Stats::open(&maps).unwrap();
         let began = Instant::now();
         for slot in 0..TRANSPORTS {
@@ -118,7 +113,7 @@ fn reading_every_transport_is_cheap() {
 #[test]
 fn memory_is_that_of_all_maps() {
     in_scratch(|scratch| {
-        let bytes = stats::memory(&maps(scratch)).unwrap();
+        let bytes = stats::memory(&maps::load(scratch, &Options::default())).unwrap();
         // The flow and source tables alone take this much.
         assert!(bytes > 65_536 * (112 + 24) + 65_536 * (16 + 20), "{bytes}");
         assert!(stats::memory(&scratch.bpffs.join("nowhere")).is_err());
