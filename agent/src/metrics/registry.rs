@@ -96,7 +96,7 @@ families! {
     PACKETS = traffic(
         "stoq_packets_total", Kind::Counter, &["direction"],
         "UDP datagrams that passed the guard, to (in) and from (out) the pods.",
-        "Each segment of an offloaded frame counts. Every direction of an endpoint is counted at one place only.",
+        "Each segment of an offloaded frame counts. Each direction of an endpoint is counted at one place only.",
     );
     BYTES = traffic(
         "stoq_bytes_total", Kind::Counter, &["direction"],
@@ -139,8 +139,8 @@ families! {
     HANDSHAKE = traffic(
         "stoq_quic_handshake_seconds", Kind::Histogram, &[],
         "From a client's Initial to its first short-header packet.",
-        "Seen from the node: the way between client and node counts once less than the client sees it. A handshake is \
-         measured only where it can be told apart from others of the same client address and port.",
+        "As long as it takes the client, for both packets come the same way. A handshake is measured only where it can \
+         be told apart from others of the same client address and port.",
     );
     RTT = traffic(
         "stoq_quic_rtt_seconds", Kind::Histogram, &[],
@@ -172,7 +172,7 @@ families! {
     RUN_SECONDS = node(
         "stoq_bpf_run_seconds_total", Kind::Counter, &["program"],
         "Time the kernel spent in a program.",
-        "Only while `sysctl kernel.bpf_stats_enabled=1`, which itself costs some 20 ns a packet.",
+        "Only while the sysctl `kernel.bpf_stats_enabled` is 1, which has a price per packet.",
     );
     RUNS = node(
         "stoq_bpf_runs_total", Kind::Counter, &["program"],

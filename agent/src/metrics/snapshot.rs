@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use stoq_ebpf::stats::SlotStats;
 use stoq_ebpf_abi::histogram::{TIME_BITS, TIME_BUCKETS, index};
 use stoq_ebpf_abi::maps::{Counters, Histograms, Unjudged};
 
@@ -95,6 +96,22 @@ impl Default for Reconciles {
     }
 }
 
+impl From<&SlotStats> for Slot {
+    fn from(stats: &SlotStats) -> Self {
+        let histograms = Histograms {
+            size: counts(stats.size.cumulative()),
+            handshake: counts(stats.handshake.cumulative()),
+            rtt: counts(stats.rtt.cumulative()),
+            handshake_sum: stats.handshake.sum(),
+            rtt_sum: stats.rtt.sum(),
+        };
+        Self {
+            counters: stats.counters,
+            histograms,
+        }
+    }
+}
+
 impl Slot {
     /// Adds what another slot has counted.
     pub(super) fn add(&mut self, other: &Self) {
@@ -140,5 +157,27 @@ impl Connections {
 fn add(sums: &mut [u64], others: &[u64]) {
     for (sum, other) in sums.iter_mut().zip(others) {
         *sum += other;
+    }
+}
+
+/// What each bucket holds, of buckets that hold also what lies below.
+fn counts<const N: usize>(cumulative: impl Iterator<Item = (u64, u64)>) -> [u64; N] {
+    let mut counts = [0; N];
+    let mut before = 0;
+    for (count, (_, below)) in counts.iter_mut().zip(cumulative) {
+        *count = below - before;
+        before = below;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_come_back_from_their_sums() {
+        let cumulative = [(1, 2), (2, 2), (3, 7)];
+        assert_eq!(counts(cumulative.into_iter()), [2, 0, 5]);
     }
 }
