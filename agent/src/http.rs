@@ -11,7 +11,6 @@ use axum::http::{StatusCode, Uri, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::metrics::{self, Snapshot};
@@ -48,16 +47,26 @@ pub async fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
     bound.map_err(|source| BindError { addr, source })
 }
 
-/// Serves for ever. While the address is taken it is tried again, and `problem` says so; the first refusal of a row is
-/// logged.
-pub async fn serve(addr: SocketAddr, sources: Sources, problem: &watch::Sender<Option<String>>) {
+/// Serves for ever. While the address is taken it is tried again; `problem` is told what is wrong, and `None` when it
+/// is over. The first refusal of a row is logged.
+pub async fn serve(addr: SocketAddr, sources: Sources, problem: impl Fn(Option<String>)) {
+    let mut logged = false;
     loop {
-        let served = serve_once(addr, &sources, problem).await;
-        let text = served.err().map(|error| error.to_string());
-        if let Some(text) = text.as_ref().filter(|_| problem.borrow().is_none()) {
-            tracing::warn!("{text}; trying again every {} s", RETRY_AFTER.as_secs());
+        match bind(addr).await {
+            Ok(listener) => {
+                logged = false;
+                problem(None);
+                // Ends only with an error of the listener: it is bound anew.
+                let served = axum::serve(listener, router(sources.clone())).await;
+                tracing::warn!("http on {addr} ended: {served:?}");
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut logged, true) {
+                    tracing::warn!("{error}; trying again every {} s", RETRY_AFTER.as_secs());
+                }
+                problem(Some(error.to_string()));
+            }
         }
-        problem.send_replace(text);
         tokio::time::sleep(RETRY_AFTER).await;
     }
 }
@@ -71,17 +80,6 @@ pub fn router(sources: Sources) -> Router {
         .route("/status", get(status))
         .fallback(unknown)
         .with_state(sources)
-}
-
-async fn serve_once(
-    addr: SocketAddr,
-    sources: &Sources,
-    problem: &watch::Sender<Option<String>>,
-) -> Result<(), BindError> {
-    let listener = bind(addr).await?;
-    problem.send_replace(None);
-    let served = axum::serve(listener, router(sources.clone())).await;
-    served.map_err(|source| BindError { addr, source })
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
@@ -136,6 +134,7 @@ mod tests {
     use crate::status::Status;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
+    use tokio::sync::watch;
     use tokio::time::timeout;
 
     #[tokio::test]
@@ -182,7 +181,10 @@ mod tests {
         let taken = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let addr = taken.local_addr().unwrap();
         let (problem, mut seen) = watch::channel(None);
-        let serving = tokio::spawn(async move { serve(addr, sources(None), &problem).await });
+        let tell = move |text| {
+            problem.send_replace(text);
+        };
+        let serving = tokio::spawn(serve(addr, sources(None), tell));
         let deadline = RETRY_AFTER * 3;
         let said = timeout(deadline, seen.wait_for(Option::is_some)).await;
         let said = said.unwrap().unwrap().clone().unwrap();
