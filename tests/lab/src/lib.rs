@@ -1,6 +1,7 @@
 //! A laboratory on one machine: a client, a node and its pods in network namespaces, joined by a
 //! wire that can delay and lose, with real QUIC peers and numbered packets that measure exactly.
 
+pub mod bench;
 pub mod bpffs;
 pub mod cli;
 pub mod counters;

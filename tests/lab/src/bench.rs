@@ -1,0 +1,23 @@
+//! The figures STOQ promises on one machine: how fast it drops, what it costs what it lets pass.
+//!
+//! Each is a ratio or a difference of things measured in turn within one round, so that what else
+//! the machine does meets both.
+
+mod accept;
+mod bulk;
+mod cli;
+mod cpu;
+mod drop;
+mod figure;
+mod firewall;
+mod frame;
+#[allow(dead_code, reason = "most of it concerns the flood")]
+#[path = "../../../ebpf/programs/lab/src/layout.rs"]
+mod layout;
+mod machine;
+mod node;
+mod pod;
+mod policy;
+mod report;
+
+pub use cli::Cli;
