@@ -1,0 +1,217 @@
+//! The loaded programs and their maps, filled like a node of the packet table.
+
+use std::path::Path;
+
+use aya::Pod;
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::programs::{TestRun as _, TestRunOptions};
+use stoq_ebpf::loader::{self, Loaded, Options, Pins};
+use stoq_ebpf_abi::flow::Flow;
+use stoq_ebpf_abi::maps::{
+    Buckets, Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, FlowKey, Hook, Policy,
+    SourceKey, budget_index,
+};
+use stoq_ebpf_abi::parse::{Addr, mapped};
+
+use crate::packets::node::Node;
+use crate::support::Scratch;
+
+/// Transports of the packet table, and slots of their counters.
+pub(crate) const TRANSPORTS: u32 = 2;
+
+/// What a program returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// `XDP_PASS`, `TCX_NEXT`
+    Pass,
+    /// `XDP_DROP`, `TCX_DROP`
+    Drop,
+}
+
+/// How segmentation is still to cut a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Train {
+    pub(crate) segments: u32,
+    pub(crate) size: u32,
+}
+
+pub(crate) struct Machine {
+    loaded: Loaded,
+    endpoints: HashMap<MapData, EndpointKey, Endpoint>,
+    policies: Array<MapData, Policy>,
+    cidrs_v4: LpmTrie<MapData, CidrV4, u32>,
+    cidrs_v6: LpmTrie<MapData, CidrV6, u32>,
+    nodes: HashMap<MapData, Addr, u32>,
+    sources: HashMap<MapData, SourceKey, Buckets>,
+    budgets: Array<MapData, Budget>,
+    flows: HashMap<MapData, FlowKey, Flow>,
+    counters: PerCpuArray<MapData, Counters>,
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(maps: &Path, name: &str) -> M {
+    let map = MapData::from_pin(maps.join(name)).and_then(Map::from_map_data);
+    map.and_then(M::try_from).unwrap()
+}
+
+impl Machine {
+    pub(crate) fn load(scratch: &Scratch) -> Self {
+        let pins = Pins::new(&scratch.bpffs);
+        let loaded = loader::load(&pins, &Options::default()).unwrap();
+        let maps = pins.maps();
+        Self {
+            loaded,
+            endpoints: open(&maps, "STOQ_ENDPOINTS"),
+            policies: open(&maps, "STOQ_POLICIES"),
+            cidrs_v4: open(&maps, "STOQ_CIDRS_V4"),
+            cidrs_v6: open(&maps, "STOQ_CIDRS_V6"),
+            nodes: open(&maps, "STOQ_NODES"),
+            sources: open(&maps, "STOQ_SOURCES"),
+            budgets: open(&maps, "STOQ_BUDGETS"),
+            flows: open(&maps, "STOQ_FLOWS"),
+            counters: open(&maps, "STOQ_COUNTERS"),
+        }
+    }
+
+    /// Makes the maps the node's own: its policies and endpoints, and [`Machine::reset`].
+    pub(crate) fn fill(&mut self, node: &Node) {
+        replace(&mut self.endpoints, &node.endpoints);
+        for (transport, policy) in &node.policies {
+            self.policies.set(*transport, *policy, 0).unwrap();
+        }
+        let nodes: Vec<_> = node.nodes.iter().map(|addr| (*addr, 1)).collect();
+        replace(&mut self.nodes, nodes.iter().map(|(addr, one)| (addr, one)));
+        self.fill_cidrs(node);
+        self.reset(node);
+    }
+
+    /// Keys already there are overwritten: every variant has the same.
+    fn fill_cidrs(&mut self, node: &Node) {
+        for prefix in &node.prefixes {
+            let (transport, addr) = (prefix.transport, prefix.addr);
+            if addr == mapped(addr[3]) {
+                let data = CidrV4 {
+                    transport,
+                    addr: addr[3],
+                };
+                let key = Key::new(32 + prefix.bits - 96, data);
+                self.cidrs_v4.insert(&key, prefix.says, 0).unwrap();
+            } else {
+                let key = Key::new(32 + prefix.bits, CidrV6 { transport, addr });
+                self.cidrs_v6.insert(&key, prefix.says, 0).unwrap();
+            }
+        }
+    }
+
+    /// What packets change: buckets and flows as the node has them, counters at zero.
+    pub(crate) fn reset(&mut self, node: &Node) {
+        replace(&mut self.sources, &node.sources);
+        replace(&mut self.flows, &node.flows);
+        for transport in 0..TRANSPORTS {
+            for hook in Hook::ALL {
+                let index = budget_index(transport, hook);
+                let buckets = node.budgets.get(&index).copied().unwrap_or_default();
+                let budget = Budget {
+                    buckets,
+                    ..Budget::default()
+                };
+                self.budgets.set(index, budget, 0).unwrap();
+            }
+            let cpus = aya::util::nr_cpus().unwrap();
+            let zero = PerCpuValues::try_from(vec![Counters::default(); cpus]).unwrap();
+            self.counters.set(transport, zero, 0).unwrap();
+        }
+    }
+
+    pub(crate) fn uplink(&mut self, frame: &[u8]) -> Verdict {
+        let program = self.loaded.xdp("stoq_uplink").unwrap();
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::new()
+        };
+        match program.test_run(options).unwrap().return_value {
+            2 => Verdict::Pass,
+            1 => Verdict::Drop,
+            other => panic!("XDP returned {other}"),
+        }
+    }
+
+    pub(crate) fn uplink_in(&mut self, frame: &[u8]) -> Verdict {
+        self.tc("stoq_uplink_in", frame, Train::default())
+    }
+
+    pub(crate) fn pod_in(&mut self, frame: &[u8]) -> Verdict {
+        self.tc("stoq_pod_in", frame, Train::default())
+    }
+
+    /// A TC program on a frame, whole or an offloaded train.
+    pub(crate) fn tc(&mut self, name: &'static str, frame: &[u8], train: Train) -> Verdict {
+        let skb = sk_buff(train);
+        let program = self.loaded.tc(name).unwrap();
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&skb),
+            ..TestRunOptions::new()
+        };
+        match program
+            .test_run(options)
+            .unwrap()
+            .return_value
+            .cast_signed()
+        {
+            -1 => Verdict::Pass,
+            2 => Verdict::Drop,
+            other => panic!("{name} returned {other}"),
+        }
+    }
+
+    /// The counters of a transport since the last reset.
+    pub(crate) fn counted(&self, transport: u32) -> Counters {
+        let all = self.counters.get(&transport, 0).unwrap();
+        // A test run stays on its CPU, so one copy at most counted anything.
+        let moved = all
+            .iter()
+            .find(|counters| **counters != Counters::default());
+        moved.copied().unwrap_or_default()
+    }
+
+    pub(crate) fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        self.flows.get(key, 0).ok()
+    }
+}
+
+/// Whether the kernel's test run of TC programs takes the frame: an IP header, if it says there is one, must be whole
+/// (`bpf_prog_test_run_skb`, v6.18). That of XDP programs asks for an Ethernet header only.
+pub(crate) fn tc_takes(frame: &[u8]) -> bool {
+    let least = match frame[12..14] {
+        [0x08, 0x00] => 14 + 20,
+        [0x86, 0xdd] => 14 + 40,
+        _ => 15,
+    };
+    frame.len() >= least
+}
+
+/// `struct __sk_buff` with nothing set but `gso_segs` and `gso_size`.
+fn sk_buff(train: Train) -> [u8; 192] {
+    let mut skb = [0; 192];
+    skb[164..168].copy_from_slice(&train.segments.to_ne_bytes());
+    skb[176..180].copy_from_slice(&train.size.to_ne_bytes());
+    skb
+}
+
+/// Makes the map hold these entries and no others.
+fn replace<'a, K, V>(
+    map: &mut HashMap<MapData, K, V>,
+    entries: impl IntoIterator<Item = (&'a K, &'a V)>,
+) where
+    K: Pod,
+    V: Pod,
+{
+    let there: Vec<K> = map.keys().map(Result::unwrap).collect();
+    for key in there {
+        map.remove(&key).unwrap();
+    }
+    for (key, value) in entries {
+        map.insert(key, value, 0).unwrap();
+    }
+}
