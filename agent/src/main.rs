@@ -1,3 +1,10 @@
-//! Node agent.
+//! `stoq-agent`: guards and observes UDP and QUIC on one node.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -21,7 +21,9 @@ pub struct Pins {
 impl Pins {
     /// The pins of this version on the BPF file system mounted at `bpffs`.
     pub fn new(bpffs: &Path) -> Self {
-        Self { root: bpffs.join("stoq") }
+        Self {
+            root: bpffs.join("stoq"),
+        }
     }
 
     /// `<bpffs>/stoq`: the pins of all versions.
@@ -56,7 +58,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { flows: FLOWS, coarse_clock: true }
+        Self {
+            flows: FLOWS,
+            coarse_clock: true,
+        }
     }
 }
 
@@ -112,21 +117,34 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
 impl Loaded {
     /// The XDP program of this name.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, LoadError> {
-        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing { name })?;
-        let program: &mut Xdp = program.try_into().map_err(|_| LoadError::Missing { name })?;
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(LoadError::Missing { name })?;
+        let program: &mut Xdp = program
+            .try_into()
+            .map_err(|_| LoadError::Missing { name })?;
         if program.fd().is_err() {
-            program.load().map_err(|source| LoadError::Program { name, source })?;
+            program
+                .load()
+                .map_err(|source| LoadError::Program { name, source })?;
         }
         Ok(program)
     }
 
     /// The TC program of this name.
     pub fn tc(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
-        let program = self.ebpf.program_mut(name).ok_or(LoadError::Missing { name })?;
-        let program: &mut SchedClassifier =
-            program.try_into().map_err(|_| LoadError::Missing { name })?;
+        let program = self
+            .ebpf
+            .program_mut(name)
+            .ok_or(LoadError::Missing { name })?;
+        let program: &mut SchedClassifier = program
+            .try_into()
+            .map_err(|_| LoadError::Missing { name })?;
         if program.fd().is_err() {
-            program.load().map_err(|source| LoadError::Program { name, source })?;
+            program
+                .load()
+                .map_err(|source| LoadError::Program { name, source })?;
         }
         Ok(program)
     }

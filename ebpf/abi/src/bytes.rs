@@ -25,10 +25,7 @@ pub trait Bytes {
     /// Four bytes at `at`, big-endian.
     #[inline(always)]
     fn u32(&self, at: usize) -> Option<u32> {
-        match self.word(at) {
-            Some(word) => Some(u32::from_be(word)),
-            None => None,
-        }
+        self.word(at).map(u32::from_be)
     }
 
     /// [`crate::quic::long_header`]; a function of its own in the kernel.

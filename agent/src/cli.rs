@@ -1,0 +1,224 @@
+//! The command line.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stoq_agent::report::gate_status;
+use stoq_agent::run::{self, RunOptions};
+use stoq_agent::show::{self, Output};
+use stoq_agent::{files, status::GateStatus};
+use stoq_ebpf::attach::cleanup::remove_everything;
+use stoq_ebpf::capability;
+use stoq_ebpf::kernel::interface;
+
+/// Guards and observes UDP and QUIC on one node with XDP and TC programs.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stoq-agent probe                              what can this node do?
+  stoq-agent run --standalone /etc/stoq         guard what the files there ask for
+  stoq-agent status                             what is in force, and why not more
+  stoq-agent cleanup                            remove all of STOQ from this node";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Guard and observe until told to stop; what is attached then stays in force
+    Run(Run),
+    /// Find out what the node can do, by doing it
+    Probe {
+        /// Form of the answer
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+        #[command(flatten)]
+        bpffs: Bpffs,
+    },
+    /// Show what a running agent says of itself
+    Status {
+        /// Form of the answer
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+        /// Run directory of the agent
+        #[arg(long, default_value = RUN_DIR, env = "STOQ_RUN_DIR")]
+        run_dir: PathBuf,
+    },
+    /// Remove every program, map, pin and device of STOQ, and nothing else
+    Cleanup {
+        #[command(flatten)]
+        bpffs: Bpffs,
+    },
+}
+
+const RUN_DIR: &str = "/run/stoq";
+
+#[derive(Args)]
+struct Bpffs {
+    /// Where a BPF file system is mounted
+    #[arg(long, default_value = "/sys/fs/bpf", env = "STOQ_BPFFS")]
+    bpffs: PathBuf,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  stoq-agent run --standalone /etc/stoq --uplink eth0 --http 127.0.0.1:9465"
+)]
+struct Run {
+    /// Directory of StoqTransport and Pod files (*.yaml), watched for change
+    #[arg(long, value_name = "DIR")]
+    standalone: PathBuf,
+    /// Interface that carries outside traffic; default: those of the default routes
+    #[arg(long = "uplink", value_name = "NAME")]
+    uplinks: Vec<String>,
+    /// Directory for status.json
+    #[arg(long, default_value = RUN_DIR, env = "STOQ_RUN_DIR")]
+    run_dir: PathBuf,
+    #[command(flatten)]
+    bpffs: Bpffs,
+    /// Where to serve /metrics, /healthz, /readyz and /status
+    #[arg(long, default_value = "0.0.0.0:9465")]
+    http: SocketAddr,
+    /// Flows to remember; takes effect when the maps are made
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    flows: u32,
+    /// Do without TCX, as on kernels before 6.6
+    #[arg(long, hide = true)]
+    without_tcx: bool,
+    /// Form of the log
+    #[arg(long, value_enum, default_value_t)]
+    log: Log,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Log {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+impl From<Format> for Output {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => Self::Table,
+            Format::Json => Self::Json,
+            Format::Yaml => Self::Yaml,
+        }
+    }
+}
+
+/// Runs the command. Exit code 2: it makes no sense as given.
+pub(crate) fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(options) => agent(options),
+        Command::Probe { output, bpffs } => {
+            print!("{}", show::show_gates(&gates(&bpffs.bpffs), output.into()));
+            ExitCode::SUCCESS
+        }
+        Command::Status { output, run_dir } => match files::read_status(&run_dir) {
+            Ok(status) => {
+                print!("{}", show::show_status(&status, output.into()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(1, format_args!("no agent has reported here: {error}")),
+        },
+        Command::Cleanup { bpffs } => cleanup(&bpffs.bpffs),
+    }
+}
+
+fn fail(code: u8, what: impl Display) -> ExitCode {
+    eprintln!("stoq-agent: {what}");
+    ExitCode::from(code)
+}
+
+fn agent(options: Run) -> ExitCode {
+    log(options.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(2, format_args!("start the runtime: {error}")),
+    };
+    let options = RunOptions {
+        standalone: options.standalone,
+        uplinks: options.uplinks,
+        run_dir: options.run_dir,
+        bpffs: options.bpffs.bpffs,
+        http: options.http,
+        flows: options.flows,
+        without_tcx: options.without_tcx,
+    };
+    match runtime.block_on(run::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(2, error),
+    }
+}
+
+fn log(form: Log) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("STOQ_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match form {
+        Log::Text => builder.init(),
+        Log::Json => builder.json().init(),
+    }
+}
+
+/// The node's gates, then each interface's that could be an uplink.
+fn gates(bpffs: &Path) -> Vec<GateStatus> {
+    let node = capability::probe(bpffs).gates;
+    let mut gates: Vec<_> = node.iter().map(|gate| gate_status(gate, "")).collect();
+    for interface in interface::list().unwrap_or_default() {
+        if interface.name == "lo" || !interface.up {
+            continue;
+        }
+        match capability::interface(&interface.name) {
+            Ok(report) => {
+                gates.extend(
+                    report
+                        .gates
+                        .iter()
+                        .map(|gate| gate_status(gate, &interface.name)),
+                );
+            }
+            Err(error) => eprintln!("stoq-agent: interface {}: {error}", interface.name),
+        }
+    }
+    gates
+}
+
+fn cleanup(bpffs: &Path) -> ExitCode {
+    let done = remove_everything(bpffs);
+    for removed in &done.removed {
+        println!("removed {removed}");
+    }
+    for failed in &done.failed {
+        eprintln!("stoq-agent: not removed: {failed}");
+    }
+    if done.removed.is_empty() && done.failed.is_empty() {
+        println!("nothing of STOQ is here");
+    }
+    if done.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
