@@ -11,7 +11,11 @@ mod drop;
 mod figure;
 mod firewall;
 mod frame;
-#[allow(dead_code, reason = "most of it concerns the flood")]
+#[allow(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "most of it concerns the flood, which has it too"
+)]
 #[path = "../../../ebpf/programs/lab/src/layout.rs"]
 mod layout;
 mod machine;

@@ -17,13 +17,17 @@ const WARM: u64 = 200_000_000;
 const SOON: Duration = Duration::from_secs(20);
 /// Whether the hooks are there, in the order that a slow drift of the machine favours neither.
 const TURNS: [bool; 4] = [false, true, true, false];
+/// How often a round goes through the turns: short ones meet the same neighbours.
+const REPEATS: usize = 5;
 
 /// A fresh connection each round, and within it the hooks come and go; the ratios of all rounds.
 pub(super) fn run(node: &mut Node, figure: Figure, rounds: u32, seconds: f64) -> Result<Vec<f64>> {
     node.guard(policy::between_pods())?;
     (1..=rounds)
         .map(|round| {
-            let [without, with] = speeds(node, figure, Duration::from_secs_f64(seconds / 2.0))?;
+            let turns = REPEATS * TURNS.len() / 2;
+            let slot = Duration::from_secs_f64(seconds / turns as f64);
+            let [without, with] = speeds(node, figure, slot)?;
             let name = figure.name();
             let [none, stoq] = [without, with].map(|speed| speed * 8.0 / 1e9);
             eprintln!("{name}, round {round}/{rounds}: stoq {stoq:.2} Gbit/s, none {none:.2}");
@@ -44,10 +48,11 @@ fn speeds(node: &mut Node, figure: Figure, slot: Duration) -> Result<[f64; 2]> {
         carried(node).ok().filter(|now| *now > start + WARM)
     })?;
     let mut sums = [0.0; 2];
-    for hooked in TURNS {
-        sums[usize::from(hooked)] += turn(node, hooked, slot)? / 2.0;
+    for hooked in [TURNS; REPEATS].into_iter().flatten() {
+        sums[usize::from(hooked)] += turn(node, hooked, slot)?;
     }
-    Ok(sums)
+    let turns = (REPEATS * TURNS.len() / 2) as f64;
+    Ok(sums.map(|sum| sum / turns))
 }
 
 fn turn(node: &mut Node, hooked: bool, slot: Duration) -> Result<f64> {

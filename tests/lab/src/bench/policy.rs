@@ -16,7 +16,7 @@ pub(super) fn flooded() -> Result<PolicySpec> {
         validate_initial: true,
         deny: vec!["203.0.113.0/24".parse()?],
         source: rates(1000, 100),
-        unestablished: rates(5000, 500),
+        unestablished: rates(1000, 100),
         burst: Duration::from_millis(100),
         ..PolicySpec::default()
     })
