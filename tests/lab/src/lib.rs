@@ -5,6 +5,7 @@ pub mod bench;
 pub mod bpffs;
 pub mod cli;
 pub mod counters;
+pub mod demo;
 pub mod flood;
 pub mod foreign;
 pub mod lab;

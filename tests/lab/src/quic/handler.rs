@@ -1,4 +1,5 @@
-//! The server's side of a connection: eight bytes ask for a size, that many bytes come back.
+//! The server's side of a connection: eight bytes ask for a size, a body may follow, and when it
+//! is there that many bytes come back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +53,7 @@ impl Served {
 async fn respond(mut send: SendStream, mut receive: RecvStream) -> Result<()> {
     let mut wanted = [0; 8];
     receive.read_exact(&mut wanted).await?;
+    while receive.read_chunk(usize::MAX, true).await?.is_some() {}
     let mut left = u64::from_be_bytes(wanted);
     while left > 0 {
         let now = left.min(CHUNK as u64);

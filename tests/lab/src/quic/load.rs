@@ -37,12 +37,18 @@ pub struct LoadOptions {
     /// Requests per second, of all clients together.
     #[arg(long, default_value_t = 1000.0, value_parser = positive)]
     pub rate: f64,
+    /// Size of each request's body in bytes.
+    #[arg(long, default_value_t = 0)]
+    pub request: usize,
     /// Size of each response in bytes.
     #[arg(long, default_value_t = 1000)]
     pub response: u64,
     /// How long.
     #[arg(long, default_value_t = 5.0, value_parser = positive)]
     pub seconds: f64,
+    /// Leave out of `measured` what happens in the first so many seconds.
+    #[arg(long, default_value_t = 0)]
+    pub skip: usize,
     /// A request not answered after this many seconds has failed.
     #[arg(long, default_value_t = 2.0, value_parser = positive)]
     pub timeout: f64,
@@ -97,6 +103,8 @@ pub struct LoadReport {
     pub latency_s: Quantiles,
     /// The same, second by second of the answer.
     pub series: Vec<Second>,
+    /// All whole seconds from `--skip` to the end of sending, as one.
+    pub measured: Second,
     /// Connections begun.
     pub opened: u64,
     /// Connections whose handshake was completed.
@@ -153,6 +161,7 @@ fn report(shared: &Shared, started_unix_s: f64) -> Result<LoadReport> {
         requests_per_s: ok as f64 / seconds,
         goodput_bps: bytes as f64 * 8.0 / seconds,
         latency_s: shared.series.latency(),
+        measured: shared.series.between(shared.options.skip, seconds as usize),
         opened: shared.opened.load(Ordering::Relaxed),
         established: shared.established.load(Ordering::Relaxed),
         rebound: shared.rebound.load(Ordering::Relaxed),

@@ -149,6 +149,7 @@ impl Shared {
             .context("connection")?;
         let (mut send, mut receive) = connection.open_bi().await?;
         send.write_all(&self.options.response.to_be_bytes()).await?;
+        send.write_all(&vec![0; self.options.request]).await?;
         send.finish()?;
         let mut left = self.options.response;
         while let Some(chunk) = receive.read_chunk(usize::MAX, true).await? {

@@ -59,6 +59,17 @@ impl Series {
         self.lock().iter().map(Raw::finish).collect()
     }
 
+    /// The seconds from `first` to before `end`, as one.
+    pub(super) fn between(&self, first: usize, end: usize) -> Second {
+        let mut all = Raw::default();
+        for second in self.lock().iter().take(end).skip(first) {
+            all.failed += second.failed;
+            all.bytes += second.bytes;
+            all.latencies.extend(&second.latencies);
+        }
+        all.finish()
+    }
+
     /// Latency over all seconds.
     pub(super) fn latency(&self) -> Quantiles {
         Quantiles::of_micros(
@@ -116,5 +127,7 @@ mod tests {
             (1, 1, 100)
         );
         assert_eq!(series.latency().p50, 0.003);
+        assert_eq!(series.between(0, 2), Second::default());
+        assert_eq!(series.between(1, 3), seconds[2]);
     }
 }

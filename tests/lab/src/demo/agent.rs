@@ -1,0 +1,109 @@
+//! The agent, standalone, in the node's namespace.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, io};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::metrics::Scrape;
+use super::policy;
+use super::scene::Stoq;
+use crate::process::Signal;
+use crate::topology::UPLINK;
+use crate::{Lab, Pod, Process, pod_yaml, tool, wait_for};
+
+const HTTP: u16 = 9465;
+const READY: Duration = Duration::from_secs(15);
+const GONE: Duration = Duration::from_secs(10);
+
+/// A running agent; its programs go with [`Agent::remove`], or with the lab's bpffs.
+#[derive(Debug)]
+pub(super) struct Agent<'a> {
+    lab: &'a Lab,
+    process: Process,
+}
+
+impl<'a> Agent<'a> {
+    /// Starts it and waits until it guards the way the run wants.
+    pub(super) fn start(lab: &'a Lab, stoq: Stoq) -> Result<Self> {
+        let objects = lab.directory().join("objects");
+        fs::create_dir_all(&objects)?;
+        fs::write(objects.join("pod.yaml"), pod_yaml(Pod::Routed))?;
+        fs::write(objects.join("transport.yaml"), policy::transport(stoq))?;
+        let mut command = command(lab, "run")?;
+        command.arg("--standalone").arg(&objects);
+        command.arg("--run-dir").arg(lab.directory().join("run"));
+        command.args(["--uplink", UPLINK, "--log", "text"]);
+        command.args(["--http", &format!("127.0.0.1:{HTTP}")]);
+        command.stderr(File::create(log(lab))?);
+        let process = Process::start(&mut command)?;
+        let agent = Self { lab, process };
+        agent.wait(stoq)?;
+        Ok(agent)
+    }
+
+    /// $STOQ_AGENT, or the binary beside this program.
+    pub(super) fn binary() -> Result<PathBuf> {
+        if let Some(path) = env::var_os("STOQ_AGENT") {
+            return Ok(path.into());
+        }
+        let path = env::current_exe()?.with_file_name("stoq-agent");
+        if !path.is_file() {
+            bail!("no stoq-agent beside this program: cargo build --release -p stoq-agent");
+        }
+        Ok(path)
+    }
+
+    /// CPU time so far.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        self.process.cpu_time()
+    }
+
+    /// The metrics of the agent that now runs in the lab.
+    pub(super) fn scrape(lab: &Lab) -> Result<Scrape> {
+        lab.node.run(|| Scrape::fetch(HTTP))?
+    }
+
+    /// Ends it and removes its programs.
+    pub(super) fn remove(self) -> Result<()> {
+        self.process.signal(Signal::TERM)?;
+        self.process.wait(GONE)?;
+        tool::run(&mut command(self.lab, "cleanup")?).map(drop)
+    }
+
+    fn wait(&self, stoq: Stoq) -> Result<()> {
+        let mode = if stoq == Stoq::Tcx { "Tcx" } else { "Native" };
+        let status = self.lab.directory().join("run/status.json");
+        let serves = || (mode_in(&status)? == mode && Self::scrape(self.lab).is_ok()).then_some(());
+        wait_for(&format!("STOQ in mode {mode}"), READY, serves)
+            .with_context(|| self.words(&status))
+    }
+
+    /// What the agent says of itself, for an error.
+    fn words(&self, status: &Path) -> String {
+        let read = |path: &Path| -> io::Result<String> { fs::read_to_string(path) };
+        let said = read(&log(self.lab)).unwrap_or_default();
+        format!("{}\n{said}", read(status).unwrap_or_default())
+    }
+}
+
+fn command(lab: &Lab, subcommand: &str) -> Result<Command> {
+    let mut command = lab.node.command(Agent::binary()?);
+    command.arg(subcommand);
+    command.arg("--bpffs").arg(lab.bpffs());
+    Ok(command)
+}
+
+fn log(lab: &Lab) -> PathBuf {
+    lab.directory().join("agent.log")
+}
+
+/// The mode of the one transport in a status file; None until there is one.
+fn mode_in(status: &Path) -> Option<String> {
+    let status: Value = serde_json::from_slice(&fs::read(status).ok()?).ok()?;
+    Some(status["transports"][0]["mode"].as_str()?.to_owned())
+}

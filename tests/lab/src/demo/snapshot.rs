@@ -1,0 +1,65 @@
+//! What has been counted up to a moment.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::agent::Agent;
+use super::cpus;
+use super::metrics::Scrape;
+use crate::topology::ETH;
+use crate::{Lab, Process};
+
+/// Counters at one moment; all only grow.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    /// Packets that reached the pod's interface.
+    pub(super) delivered: u64,
+    /// Packets the pod's UDP sockets had no room for.
+    pub(super) refused: u64,
+    /// CPU time of the agent, and of soft interrupts of the whole machine.
+    pub(super) node: Duration,
+    /// CPU time of the server.
+    pub(super) pod: Duration,
+    /// The agent's metrics, empty without an agent.
+    pub(super) metrics: Scrape,
+}
+
+impl Snapshot {
+    /// Reads everything now.
+    pub(super) fn take(lab: &Lab, server: &Process, agent: Option<&Agent<'_>>) -> Result<Self> {
+        let agent_cpu = agent.map_or(Ok(Duration::ZERO), Agent::cpu_time)?;
+        Ok(Self {
+            delivered: lab.pod.counters(ETH)?.rx_packets,
+            refused: refused(lab)?,
+            node: agent_cpu + cpus::softirq()?,
+            pod: server.cpu_time()?,
+            metrics: agent.map_or(Ok(Scrape::default()), |_| Agent::scrape(lab))?,
+        })
+    }
+}
+
+fn refused(lab: &Lab) -> Result<u64> {
+    let read = || fs::read_to_string("/proc/thread-self/net/snmp");
+    udp_errors(&lab.pod.run(read)??).context("/proc/net/snmp")
+}
+
+/// `InErrors` of UDP: the fourth field of the second line that begins with its name.
+fn udp_errors(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter(|line| line.starts_with("Udp:"));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let mut fields = names.split_whitespace().zip(values.split_whitespace());
+    fields.find(|(name, _)| *name == "InErrors")?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_found_by_name() {
+        let snmp = "Tcp: A B\nTcp: 1 2\nUdp: InDatagrams NoPorts InErrors Out\nUdp: 5 6 7 8\n";
+        assert_eq!(udp_errors(snmp), Some(7));
+    }
+}
