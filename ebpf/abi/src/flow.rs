@@ -21,7 +21,7 @@ pub mod state {
     pub const HANDSHAKING: u32 = 1;
     /// A short header was seen both ways (QUIC), or any packet (UDP).
     pub const ESTABLISHED: u32 = 2;
-    /// Established, then silent for 30 s. Set by the agent's sweep.
+    /// Reserved: whether a flow is idle follows from [`Flow::last_seen`].
     pub const IDLE: u32 = 3;
 }
 
@@ -58,8 +58,8 @@ pub struct Flow {
     pub version: u32,
     /// Fingerprint of the client's connection id, 0 if it has none.
     pub client_id: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// Longest datagram with a short header that came in, bytes of UDP payload.
+    pub longest_in: u32,
     /// First packet, ns of the coarse clock.
     pub first_seen: u64,
     /// Last packet, ns of the coarse clock.
@@ -90,6 +90,8 @@ pub struct Seen {
     pub header: Header,
     /// Fingerprint of the client's connection id, of a long header.
     pub client_id: u32,
+    /// Bytes of UDP payload, of the first segment if there are several.
+    pub len: u32,
     /// All its packets by kind.
     pub census: Census,
 }
@@ -164,7 +166,7 @@ impl Flow {
             outcome.rtt = self.spin.observe(seen.direction, header.spin, &clock);
         }
         if seen.census.count(Kind::Short as u32) != 0 {
-            self.short(seen.direction, &clock, &mut outcome);
+            self.short(seen, &clock, &mut outcome);
         }
         outcome
     }
@@ -212,11 +214,14 @@ impl Flow {
     }
 
     #[inline(always)]
-    fn short(&mut self, direction: Direction, clock: &impl Fn() -> u64, outcome: &mut Outcome) {
-        if matches!(direction, Direction::Out) {
-            self.flags |= flag::SHORT_OUT;
+    fn short(&mut self, seen: &Seen, clock: &impl Fn() -> u64, outcome: &mut Outcome) {
+        if matches!(seen.direction, Direction::Out) {
+            self.short_out(seen.len);
         } else {
             self.flags |= flag::SHORT_IN;
+            if seen.len > self.longest_in {
+                self.longest_in = seen.len;
+            }
             if self.initial_at != 0 && self.flags & flag::OPENING_ANSWERED != 0 {
                 outcome.handshake = clock().wrapping_sub(self.initial_at);
                 self.initial_at = 0;
@@ -231,6 +236,17 @@ impl Flow {
         if self.flags & opening == opening {
             self.flags &= !opening;
             outcome.established = true;
+        }
+    }
+
+    /// Without an Initial (a migration, a restarted agent) a short header going
+    /// out may be a stateless reset, which anyone can provoke and which looks
+    /// the same. But a reset is always shorter than what provoked it (RFC 9000,
+    /// 10.3.3), so one as long as anything that came in is none.
+    #[inline(always)]
+    fn short_out(&mut self, len: u32) {
+        if self.state != state::SEEN || len >= self.longest_in {
+            self.flags |= flag::SHORT_OUT;
         }
     }
 }

@@ -3,16 +3,18 @@
 //! The client sends the opposite of what it last saw from the server, the
 //! server echoes the client, so the bit of either direction flips once a round
 //! trip. An edge counts only if the other direction explains it: that rejects
-//! most reordered packets, and peers that do not spin but send random bits (as
-//! RFC 9000 tells them to) give no sample instead of an invented one.
+//! most reordered packets. Peers that do not spin but send random bits (as
+//! RFC 9000 tells them to) flip unexplained or at uneven times, and give no
+//! sample instead of an invented one.
 
 use crate::flow::Direction;
 
-/// Explained edges, less four for each unexplained one, before samples are
-/// believed. Random bits drift downwards and practically never get there.
-const BELIEVED: u8 = 8;
-const MOST: u8 = 16;
-const PENALTY: u8 = 4;
+/// Packets that fit a spinning flow, less [`PENALTY`] for each that does not,
+/// before samples are believed. Random bits drift downwards and practically
+/// never get there; packets that come late are too few to matter.
+const BELIEVED: u8 = 48;
+const MOST: u8 = 64;
+const PENALTY: u8 = 16;
 
 /// What is remembered of a flow's spin bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Spin {
             return 0;
         }
         if (self.bits & mine != 0) == value {
+            self.trust();
             return 0;
         }
         let other_known = self.bits & (known ^ 12) != 0;
@@ -56,7 +59,7 @@ impl Spin {
             Direction::Out => value == other,
         };
         if !other_known || !explained {
-            self.belief = self.belief.saturating_sub(PENALTY);
+            self.doubt();
             return 0;
         }
         self.edge(direction, mine, clock())
@@ -73,7 +76,7 @@ impl Spin {
         // such an edge comes long before the round trip is over.
         if before != 0 && sample < (self.last / 4) as u64 {
             self.last -= self.last / 8;
-            self.belief = self.belief.saturating_sub(PENALTY);
+            self.doubt();
             return 0;
         }
         self.bits ^= mine;
@@ -81,17 +84,40 @@ impl Spin {
             Direction::In => self.edge_at[0] = now,
             Direction::Out => self.edge_at[1] = now,
         }
-        if self.belief < MOST {
-            self.belief += 1;
-        }
         if before == 0 {
             return 0;
         }
+        let last = self.last as u64;
         self.last = if sample > u32::MAX as u64 {
             u32::MAX
         } else {
             sample as u32
         };
+        if last != 0 && !steady(sample, last) {
+            self.doubt();
+            return 0;
+        }
+        self.trust();
         if self.belief < BELIEVED { 0 } else { sample }
     }
+
+    #[inline(always)]
+    fn trust(&mut self) {
+        if self.belief < MOST {
+            self.belief += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn doubt(&mut self) {
+        self.belief = self.belief.saturating_sub(PENALTY);
+    }
+}
+
+/// Whether two samples in a row may be of one path. One random peer flips after
+/// one, two, three of its packets, so most of its samples are not: the next is
+/// twice as long, or half.
+#[inline(always)]
+const fn steady(sample: u64, last: u64) -> bool {
+    sample * 8 >= last * 5 && sample * 8 <= last * 13
 }

@@ -200,6 +200,19 @@ fn short_headers_alone_establish_without_a_connection_event() {
 }
 
 #[test]
+fn a_stateless_reset_establishes_nothing() {
+    // It is shorter than what provoked it; whoever provokes many must not stop paying.
+    let mut watched = Watched::new();
+    for probe in [60, 1200, 30] {
+        watched.sees(5, In, short(true, probe));
+        watched.sees(0, Out, short(false, probe.min(43) - 1));
+        assert!(!watched.flow.established(), "after a probe of {probe}");
+    }
+    watched.sees(5, Out, short(false, 1200));
+    assert!(watched.flow.established());
+}
+
+#[test]
 fn one_way_traffic_never_establishes() {
     for datagram in [
         hello(FIRST),
@@ -295,6 +308,7 @@ fn plain_udp_is_established_by_an_answer() {
         quic: false,
         header: Header::NONE,
         client_id: 0,
+        len: 0,
         census: Census::default(),
     };
     let mut flow = Flow::begin(1, MS);

@@ -111,6 +111,57 @@ fn a_peer_that_does_not_spin_gives_no_sample() {
 }
 
 #[test]
+fn random_bits_of_either_peer_give_almost_no_sample() {
+    use Habit::{Random, Spins};
+    let paces = [
+        Pace::Steady(MS),
+        Pace::Steady(20 * MS),
+        Pace::Bursts(20 * MS, 2),
+        Pace::Bursts(20 * MS, 10),
+        Pace::PingPong(10 * MS),
+    ];
+    for (client, server) in [(Random, Random), (Random, Spins), (Spins, Random)] {
+        let mut all = Told::default();
+        for (seed, pace) in (1..=1000).zip(paces.into_iter().cycle()) {
+            let wire = Wire {
+                client,
+                server,
+                pace,
+                lost: 5,
+                ..Wire::of(20 * MS)
+            };
+            let told = wire.run(seed, 1000 * MS);
+            all.packets += told.packets;
+            all.samples.extend(told.samples);
+        }
+        // A thousand flows of fifty round trips would give 100,000 if they spun.
+        let told = all.samples.len() as u64;
+        assert!(
+            told < 100,
+            "{told} of {}: {client:?} {server:?}",
+            all.packets
+        );
+    }
+}
+
+#[test]
+fn much_reordering_still_costs_no_truth() {
+    for round_trip in [5 * MS, 20 * MS, 80 * MS] {
+        let (late, lost) = ((50, round_trip / 4), 10);
+        let pace = Pace::Steady(round_trip / 200);
+        truthful(
+            Wire {
+                late,
+                lost,
+                pace,
+                ..Wire::of(round_trip)
+            },
+            ALL / 2,
+        );
+    }
+}
+
+#[test]
 fn a_connection_with_pauses_is_overestimated_never_under() {
     for pause in [1, 30, 500] {
         let wire = Wire {

@@ -133,6 +133,7 @@ fn seen<F: Frame>(frame: &F, work: &Work) -> Seen {
         quic,
         header,
         client_id,
+        len: work.first_len as u32,
         census,
     }
 }

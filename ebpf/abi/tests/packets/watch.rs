@@ -29,6 +29,7 @@ pub(crate) fn seen<B: Bytes + ?Sized>(
         quic: true,
         header,
         client_id,
+        len: first as u32,
         census,
     }
 }
