@@ -11,13 +11,6 @@ mod drop;
 mod figure;
 mod firewall;
 mod frame;
-#[allow(
-    dead_code,
-    clippy::duplicate_mod,
-    reason = "most of it concerns the flood, which has it too"
-)]
-#[path = "../../../ebpf/programs/lab/src/layout.rs"]
-mod layout;
 mod machine;
 mod node;
 mod pod;

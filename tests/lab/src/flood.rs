@@ -10,9 +10,6 @@ mod control;
 mod frame;
 mod kernel;
 mod kind;
-#[allow(dead_code, reason = "some of it concerns the program alone")]
-#[path = "../../../ebpf/programs/lab/src/layout.rs"]
-mod layout;
 mod noise;
 mod options;
 mod pace;

@@ -10,6 +10,9 @@ pub mod flood;
 pub mod foreign;
 pub mod lab;
 mod lab_programs;
+#[allow(dead_code, reason = "some of it concerns the programs alone")]
+#[path = "../../../ebpf/programs/lab/src/layout.rs"]
+mod layout;
 pub mod mac;
 pub mod netns;
 pub mod number;

@@ -6,10 +6,10 @@ use aya::maps::{MapData, ProgramArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 
 use super::figure::Figure;
-use super::layout::VARY_SOURCES;
 use super::node::Node;
 use super::{cpu, frame, policy};
 use crate::lab_programs;
+use crate::layout::VARY_SOURCES;
 
 const REPEAT: u32 = 1_000_000;
 const XDP_PASS: u32 = 2;

@@ -9,10 +9,10 @@ use aya::programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp, Xd
 use aya::{Ebpf, Pod};
 
 use super::kind::{Kind, Mix};
-use super::layout::*;
 use super::schedule::schedule;
 use super::templates::Templates;
 use crate::lab_programs;
+use crate::layout::*;
 
 const _: () = assert!(Kind::ALL.len() <= KINDS);
 
