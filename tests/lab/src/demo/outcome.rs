@@ -25,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) p99_s: f64,
     /// What the flood sent; None without a flood.
     pub(super) flood: Option<Report>,
+    /// Packets lost on the wire, as the uplink's ring was full.
+    pub(super) lost: u64,
     /// Packets that reached the pod, clients' included, per second.
     pub(super) delivered_pps: f64,
     /// Packets the pod's socket had no room for.
@@ -54,6 +56,7 @@ impl Outcome {
             requests_per_s: load.measured.ok as f64 / seconds,
             p99_s: load.measured.latency_s.p99,
             flood,
+            lost: after.lost - before.lost,
             delivered_pps: (after.delivered - before.delivered) as f64 / seconds,
             refused: after.refused - before.refused,
             node_cpu_s: (after.node - before.node).as_secs_f64(),

@@ -27,7 +27,7 @@ fn filter(stoq: Stoq) -> Value {
         "mode": if stoq == Stoq::Monitor { "Monitor" } else { "Enforce" },
         "deny": [format!("{network}/{prefix}")],
         "limits": {
-            "perSource": {"packetsPerSecond": 20_000, "initialsPerSecond": 200},
+            "perSource": {"packetsPerSecond": 40_000, "initialsPerSecond": 200},
             "unestablished": {"packetsPerSecond": 5000, "initialsPerSecond": 500},
         },
     })

@@ -1,4 +1,4 @@
-//! One continuous session for the picture: quiet, flood, STOQ comes, STOQ goes, quiet.
+//! One continuous session for the picture: quiet, flood, STOQ comes, the flood ends, STOQ goes.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,8 +19,8 @@ use crate::topology::ETH;
 /// Seconds from the load's start to each event.
 const FLOOD_STARTS: u64 = 4;
 const STOQ_STARTS: u64 = 8;
-const STOQ_ENDS: u64 = 16;
-const FLOOD_ENDS: u64 = 20;
+const FLOOD_ENDS: u64 = 18;
+const STOQ_ENDS: u64 = 21;
 const END: u64 = 25;
 const TICK: Duration = Duration::from_millis(250);
 
@@ -86,12 +86,12 @@ fn acts(stage: &Stage, begin: Instant, flood: &Control, start: impl FnOnce()) ->
     wait(STOQ_STARTS)?;
     let stoq_starts = now()?;
     let agent = Agent::start(&stage.lab, Stoq::Native)?;
-    wait(STOQ_ENDS)?;
-    let stoq_ends = now()?;
-    agent.remove()?;
     wait(FLOOD_ENDS)?;
     let flood_ends = now()?;
     flood.stop();
+    wait(STOQ_ENDS)?;
+    let stoq_ends = now()?;
+    agent.remove()?;
     wait(END)?;
     Ok([flood_starts, flood_ends, stoq_starts, stoq_ends])
 }

@@ -42,7 +42,7 @@ pub(super) fn opening(stage: &Stage) {
     );
     println!("client ==wire== node --veth-- pod, in network namespaces of their own");
     println!(
-        "10 QUIC clients send 1000 requests of 8 kB a second and get answers of 10 kB, 80 Mbit/s in all"
+        "10 QUIC clients send 1000 requests of 16 kB a second and get answers of 10 kB, 80 Mbit/s in all"
     );
     println!(
         "the flood sends {} from CPU {}: short Initials 40 %, real Initials 20 %, stray short \
@@ -71,18 +71,17 @@ pub(super) fn end(outcome: &Outcome) {
 }
 
 /// Announces the runs at a common rate, and why they are needed.
-pub(super) fn comparison(slowest: f64, common: u64) {
+pub(super) fn comparison(common: u64) {
     println!(
-        "... comparison     this machine carries no more than {} through one of the rungs: native \
-         and TCX again, at {}",
-        rate(slowest),
+        "... comparison     the flood lost its pace, or packets on the wire: native and TCX again, \
+         at {}",
         rate(common as f64)
     );
 }
 
 /// Announces the session for the picture.
 pub(super) fn session(seconds: u64) {
-    println!("... picture        {seconds} s: quiet, flood, STOQ starts, STOQ ends, flood ends");
+    println!("... picture        {seconds} s: quiet, flood, STOQ starts, flood ends, STOQ ends");
 }
 
 /// The live metrics of the guarded run.

@@ -8,12 +8,14 @@ use anyhow::{Context, Result};
 use super::agent::Agent;
 use super::cpus;
 use super::metrics::Scrape;
-use crate::topology::ETH;
+use crate::topology::{ETH, UPLINK};
 use crate::{Lab, Process};
 
 /// Counters at one moment; all only grow.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Snapshot {
+    /// Packets the uplink's ring had no room for: lost on the wire.
+    pub(super) lost: u64,
     /// Packets that reached the pod's interface.
     pub(super) delivered: u64,
     /// Packets the pod's UDP sockets had no room for.
@@ -31,6 +33,7 @@ impl Snapshot {
     pub(super) fn take(lab: &Lab, server: &Process, agent: Option<&Agent<'_>>) -> Result<Self> {
         let agent_cpu = agent.map_or(Ok(Duration::ZERO), Agent::cpu_time)?;
         Ok(Self {
+            lost: lab.node.counters(UPLINK)?.rx_dropped,
             delivered: lab.pod.counters(ETH)?.rx_packets,
             refused: refused(lab)?,
             node: agent_cpu + cpus::softirq()?,

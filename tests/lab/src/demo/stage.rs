@@ -24,12 +24,12 @@ use crate::{Lab, LabOptions, Pod, Process};
 
 /// Clients have this long to connect and settle before they are measured, in seconds.
 const LEAD: u64 = 2;
-/// The load gives up requests after 2 s, and says farewell for 1 s.
+/// The load gives up requests after 1 s, and says farewell for 1 s.
 pub(super) const LOAD_ENDS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
-/// The load: 64 Mbit/s of requests and 80 Mbit/s of answers, a fraction of what one core serves,
+/// The load: 128 Mbit/s of requests and 80 Mbit/s of answers, a fraction of what one core serves,
 /// so that quiet clients are not held up by a core.
-const LOAD: &str = "--clients 10 --rate 1000 --request 8000 --response 10000";
+const LOAD: &str = "--clients 10 --rate 1000 --request 16000 --response 10000 --timeout 1";
 
 /// Everything the runs share.
 #[derive(Debug)]

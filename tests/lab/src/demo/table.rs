@@ -41,20 +41,31 @@ pub(super) fn drops(outcomes: &[Outcome]) -> String {
     for outcome in &flooded {
         let _ = write!(text, "{:>14}", outcome.scene.name);
     }
+    counts(
+        &mut text,
+        &flooded,
+        "wire          the uplink's ring is full",
+        |run| run.lost,
+    );
     for (hook, place) in [("uplink", "uplink"), ("pod", "pod interface")] {
         lines(&mut text, &flooded, DROPPED, Some(hook), place);
     }
-    let _ = write!(
-        text,
-        "\n{:<42}",
-        "pod socket  full (the server is too slow)"
+    counts(
+        &mut text,
+        &flooded,
+        "pod socket    full, the server is too slow",
+        |run| run.refused,
     );
-    for outcome in &flooded {
-        let _ = write!(text, "{:>14}", count(outcome.refused));
-    }
     lines(&mut text, &flooded, WOULD_DROP, None, "would drop");
     text.push('\n');
     text
+}
+
+fn counts(text: &mut String, runs: &[&Outcome], about: &str, of: fn(&Outcome) -> u64) {
+    let _ = write!(text, "\n{about:<42}");
+    for run in runs {
+        let _ = write!(text, "{:>14}", count(of(run)));
+    }
 }
 
 fn lines(text: &mut String, runs: &[&Outcome], metric: &str, hook: Option<&str>, place: &str) {
