@@ -163,7 +163,7 @@ fn transport(pass: &Pass<'_>, planned: &PlannedTransport) -> TransportStatus {
     }
     let (reason, message) = match &pass.failed {
         Some((reason, words)) => (reason.to_string(), words.clone()),
-        None if !planned.pods.iter().any(|pod| has_place(pod)) => {
+        None if !planned.pods.iter().any(has_place) => {
             // No pod here: nothing to do is not a fault.
             status.ready = planned.pods.is_empty();
             let message = if planned.pods.is_empty() {
