@@ -1,4 +1,5 @@
 //! What no compiler checks: which crate may know which, licences, and where unsafe code may be.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
