@@ -1,0 +1,101 @@
+//! A lab whose routed pod is guarded, and the proof that it is: numbered packets.
+// Each test file that includes this one uses a part of it; clippy takes only the #[test] functions
+// themselves for tests.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stoq_ebpf::attach::{Attachment, list_ours};
+use stoq_ebpf::loader::Pins;
+use stoq_lab::number::{NumberReceived, NumberSent};
+use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, transport_yaml, wait_for};
+
+use crate::agent::{SOON, put};
+
+/// The guarded port.
+pub const PORT: u16 = 5000;
+/// The source that the transport denies; the client has it as well.
+pub const DENIED: &str = "203.0.113.7";
+
+/// A lab with the files of the routed pod and its transport, for an agent to be started.
+pub fn lab(options: LabOptions) -> Lab {
+    let lab = Lab::up(options).unwrap();
+    let denied = format!("addr add {DENIED}/32 dev lo");
+    lab.client.ip(&denied).unwrap();
+    put(&lab, "routed", &pod_yaml(Pod::Routed));
+    put(&lab, "edge", &transport("edge", &json!({})));
+    lab
+}
+
+/// A transport that denies [`DENIED`]. The fields of `spec` replace its own.
+pub fn transport(name: &str, spec: &Value) -> String {
+    let mut all = json!({"filter": {"mode": "Enforce", "deny": [format!("{DENIED}/32")]}});
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        all[field] = value.clone();
+    }
+    transport_yaml(name, PORT, "UDP", &all)
+}
+
+/// Pinned links and filters of STOQ on the node.
+pub fn attached(lab: &Lab) -> Vec<Attachment> {
+    let links = Pins::new(lab.bpffs()).links();
+    let mut found = lab.node.run(|| list_ours(&links)).unwrap().unwrap();
+    found.sort_by_key(|one| one.link_id);
+    found
+}
+
+/// Waits until the uplink has taken in so many more packets.
+pub fn carry(lab: &Lab, packets: u64) {
+    let carried = || lab.node.counters("uplink0").unwrap().rx_packets;
+    let aim = carried() + packets;
+    wait_for("packets", SOON, || (carried() >= aim).then_some(())).unwrap();
+}
+
+/// A few packets from the client and from the denied source: all of the one arrive, and none of
+/// the other.
+pub fn assert_guarded(lab: &Lab) {
+    Streams::start(lab, 1000, 0.3).assert_whole_and_filtered();
+}
+
+/// Numbered packets from the client and from the denied source, on their way to the routed pod.
+pub struct Streams {
+    receiver: Process,
+    honest: Process,
+    denied: Process,
+}
+
+impl Streams {
+    /// Starts them: `rate` honest packets per second, and a thousand denied ones.
+    pub fn start(lab: &Lab, rate: u64, seconds: f64) -> Self {
+        let receiver = lab.number_receive(Pod::Routed, PORT, &[]).unwrap();
+        let target = Pod::Routed.targets(PORT)[0];
+        let seconds = format!("--seconds={seconds}");
+        let send = |options: &[&str]| lab.number_send(target, options).unwrap();
+        let denied = send(&[&seconds, "--rate=1000", &format!("--source={DENIED}")]);
+        let honest = send(&[&seconds, &format!("--rate={rate}")]);
+        Self {
+            receiver,
+            honest,
+            denied,
+        }
+    }
+
+    /// Waits for their end: every honest packet has arrived, and no other.
+    pub fn assert_whole_and_filtered(self) {
+        let end = Duration::from_secs(60);
+        let sent: NumberSent = self.honest.report(end).unwrap();
+        let denied: NumberSent = self.denied.report(end).unwrap();
+        let received: NumberReceived = self.receiver.stop(SOON).unwrap();
+        let through: Vec<_> = received.from(DENIED.parse().unwrap()).collect();
+        assert!(
+            through.is_empty(),
+            "unfiltered, of {}: {through:?}",
+            denied.sent
+        );
+        let [honest] = &received.streams[..] else {
+            panic!("{received:?}");
+        };
+        assert_eq!((honest.received, honest.lost), (sent.sent, 0), "{honest:?}");
+    }
+}
