@@ -120,7 +120,7 @@ impl Stage {
             rate: Some(rate),
             duration: seconds.map(Duration::from_secs),
             cpu: Some(self.cpus.flood),
-            initials: 1024,
+            initials: 3900,
             seed: 1,
             server_name: SERVER_NAME.to_owned(),
             alpn: b"stoq-lab".to_vec(),
