@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stoq_ebpf::attach::{Tree, cleanup};
-use stoq_ebpf::capability::Reason;
+use stoq_ebpf::capability::{Gate, Reason, State};
 use stoq_ebpf::flows::Flows;
 use stoq_ebpf::loader::{self, LoadError, Loaded, Options, Pins};
 use stoq_ebpf::pinned::OpenError;
@@ -46,12 +46,20 @@ pub enum DataplaneError {
 }
 
 impl DataplaneError {
-    /// The stable reason.
-    pub fn reason(&self) -> Reason {
-        let text = self.to_string();
+    /// The stable reason, and words for a person: where the object could not be loaded, those of
+    /// the closed gate that it needs.
+    pub fn refusal(&self, gates: &[Gate]) -> (Reason, String) {
+        match (self, closed(gates)) {
+            (Self::Load(_), Some(found)) => found,
+            _ => (self.reason(), in_full(self)),
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        let text = in_full(self);
         if text.contains("Operation not permitted") || text.contains("EPERM") {
             Reason::PermissionDenied
-        } else if text.contains("No such file or directory") || text.contains("bpffs") {
+        } else if text.contains("No such file or directory") {
             Reason::NotSupported
         } else {
             Reason::ProbeFailed
@@ -67,6 +75,42 @@ impl DataplaneError {
             Self::Hooks(_) => "hooks",
         }
     }
+}
+
+/// Gates that have to be open for the object to load.
+const NEEDED: [&str; 7] = [
+    "bpffs",
+    "map-hash",
+    "map-lru-hash",
+    "map-percpu-array",
+    "map-lpm-trie",
+    "map-devmap",
+    "tc-program",
+];
+
+fn closed(gates: &[Gate]) -> Option<(Reason, String)> {
+    NEEDED.iter().find_map(|name| {
+        let gate = gates.iter().find(|gate| gate.name == *name)?;
+        match &gate.state {
+            State::Unavailable { reason, message } => Some((*reason, format!("{name}: {message}"))),
+            State::Available | State::Unknown { .. } => None,
+        }
+    })
+}
+
+/// One line, with what caused it; the kernel's own words are often the last.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut words = String::new();
+    for cause in causes.map(ToString::to_string) {
+        let line = cause.lines().next().unwrap_or_default();
+        if !words.contains(line) {
+            let lead = if words.is_empty() { "" } else { ": " };
+            words.push_str(lead);
+            words.push_str(line);
+        }
+    }
+    words
 }
 
 /// What is loaded.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use stoq_ebpf::attach::ladder::Attempt;
 use stoq_ebpf::attach::{AttachError, Attached, Hook, HookKind, Mode, attach, detach, list_ours};
 use stoq_ebpf::capability::Reason;
+use stoq_ebpf::kernel::confinement::{Capability, Confinement};
 use stoq_ebpf::loader::Loaded;
 use stoq_ebpf::sys::KernelError;
 
@@ -239,21 +240,13 @@ impl Hooks {
         slot: Slot,
         programs: &mut Loaded,
     ) -> Result<Attached, AttachError> {
-        let unloaded = |error: String| AttachError {
-            reason: Reason::ProbeFailed,
-            message: error,
-        };
         if slot == Slot::UplinkXdp {
-            let program = programs
-                .xdp(slot.program())
-                .map_err(|e| unloaded(e.to_string()))?;
-            let fd = program.fd().map_err(|e| unloaded(e.to_string()))?;
+            let program = programs.xdp(slot.program()).map_err(|e| unloaded(&e))?;
+            let fd = program.fd().map_err(|e| unloaded(&e))?;
             return attach(hook, fd.as_fd(), &self.links);
         }
-        let program = programs
-            .tc(slot.program())
-            .map_err(|e| unloaded(e.to_string()))?;
-        let fd = program.fd().map_err(|e| unloaded(e.to_string()))?;
+        let program = programs.tc(slot.program()).map_err(|e| unloaded(&e))?;
+        let fd = program.fd().map_err(|e| unloaded(&e))?;
         attach(hook, fd.as_fd(), &self.links)
     }
 
@@ -302,6 +295,23 @@ impl Hooks {
             })?;
         }
         Ok(())
+    }
+}
+
+fn unloaded(error: &dyn std::error::Error) -> AttachError {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    if text.contains("Operation not permitted") {
+        let needed = [Capability::Bpf, Capability::NetAdmin];
+        let closed = Confinement::read().closed_by(&needed);
+        return AttachError {
+            reason: Reason::PermissionDenied,
+            message: format!("{first} ({closed})"),
+        };
+    }
+    AttachError {
+        reason: Reason::ProbeFailed,
+        message: first.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use stoq_ebpf::capability::{Reason, probe};
+use stoq_ebpf::capability::{Gate, Reason, probe};
 use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::objects::{Directory, Objects};
 use crate::plan::{Place, Plan, Settings, plan};
 use crate::report::{HeldSlots, Pass, gate_status, report};
-use crate::status::{GateStatus, Status};
+use crate::status::Status;
 use crate::sweep::Sweeper;
 use crate::{files, serve};
 
@@ -148,7 +148,10 @@ struct Agent {
     settings: Settings,
     run_dir: PathBuf,
     kernel: String,
-    gates: Vec<GateStatus>,
+    bpffs: PathBuf,
+    gates: Vec<Gate>,
+    /// Whether the last pass failed.
+    failing: bool,
     dataplane: Dataplane,
     sweeper: Sweeper,
     shared: Shared,
@@ -184,7 +187,9 @@ impl Agent {
                 .release()
                 .to_string_lossy()
                 .into_owned(),
-            gates: gates.iter().map(|gate| gate_status(gate, "")).collect(),
+            bpffs: options.bpffs.clone(),
+            gates,
+            failing: false,
             dataplane: Dataplane::new(config),
             sweeper: Sweeper::default(),
             shared,
@@ -208,27 +213,15 @@ impl Agent {
             }
             Err(error) => {
                 self.shared.lock().reconciles.fail(error.step());
-                Some((
-                    error.reason(),
-                    self.in_words(error.reason(), &error.to_string()),
-                ))
+                Some(error.refusal(&self.gates))
             }
         };
+        if std::mem::replace(&mut self.failing, failed.is_some()) && failed.is_none() {
+            // What was in the way is gone: what the gates said of it no longer holds.
+            self.gates = probe(&self.bpffs).gates;
+        }
         self.sweep();
         self.publish(objects, failed, began);
-    }
-
-    /// EPERM says little; the gate that was probed says which capability is missing.
-    fn in_words(&self, reason: Reason, error: &str) -> String {
-        let first = error.lines().next().unwrap_or_default();
-        let closed = self
-            .gates
-            .iter()
-            .find(|gate| gate.reason == reason.to_string());
-        match closed {
-            Some(gate) => format!("{first} ({}: {})", gate.name, gate.message),
-            None => first.to_owned(),
-        }
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
@@ -247,7 +240,10 @@ impl Agent {
             failed,
             problems,
         };
-        let mut status = report(&pass, &self.gates, &self.kernel);
+        let gates: Vec<_> = { self.gates.iter() }
+            .map(|gate| gate_status(gate, ""))
+            .collect();
+        let mut status = report(&pass, &gates, &self.kernel);
         if let Err(error) = files::write_status(&self.run_dir, &status) {
             status.problems.push(error.to_string());
         }
