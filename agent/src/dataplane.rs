@@ -205,3 +205,46 @@ impl Dataplane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_load_is_told_in_the_words_of_the_gate_it_needs() {
+        let gate = |name, state| Gate { name, state };
+        let closed = |reason, message: &str| State::Unavailable {
+            reason,
+            message: message.to_owned(),
+        };
+        let no_bpffs = closed(Reason::NotSupported, "/x is no BPF file system");
+        let no_bpf = closed(Reason::PermissionDenied, "EPERM: missing CAP_BPF");
+        let cases = [
+            (
+                vec![gate("bpffs", no_bpffs), gate("map-hash", no_bpf.clone())],
+                (Reason::NotSupported, "bpffs: /x is no BPF file system"),
+            ),
+            (
+                vec![
+                    gate("bpffs", State::Available),
+                    gate("map-hash", no_bpf.clone()),
+                ],
+                (Reason::PermissionDenied, "map-hash: EPERM: missing CAP_BPF"),
+            ),
+            (
+                vec![gate("af-xdp", no_bpf)],
+                (
+                    Reason::PermissionDenied,
+                    "create /x: Operation not permitted (os error 1)",
+                ),
+            ),
+        ];
+        for (gates, (reason, words)) in cases {
+            let error = DataplaneError::Load(LoadError::Pins {
+                path: "/x".into(),
+                source: std::io::Error::from_raw_os_error(1),
+            });
+            assert_eq!(error.refusal(&gates), (reason, words.to_owned()));
+        }
+    }
+}

@@ -69,6 +69,8 @@ fn cleanup_after_a_kill_leaves_nothing() {
     for options in [&[][..], &["--without-tcx"]] {
         let lab = guarded::lab(LabOptions::default());
         let agent = native(&lab, run(&lab).args(options));
+        let filters = attached(&lab).iter().any(|one| one.link_id.is_none());
+        assert_eq!(filters, !options.is_empty());
         let ours = Ours::of(&lab);
         agent.kill();
         let said = cleanup(&lab).unwrap();
