@@ -80,7 +80,7 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
 #[inline(always)]
 fn inbound<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint, hook: Hook) -> bool {
     fill(frame, work, endpoint, hook, Direction::In);
-    let judged = frame.judge();
+    let judged = stage::judge();
     if judged == stage::DROP {
         return false;
     }

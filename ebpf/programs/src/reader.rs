@@ -254,34 +254,19 @@ impl Bytes for Skb {
 pub(crate) trait Frame: Bytes {
     /// [`stage::parse`].
     fn parse(&self, at: u64, ether: bool) -> u64;
-    /// [`stage::judge`].
-    fn judge(&self) -> u64;
     /// [`stage::observe`].
     fn observe(&self, refused: bool) -> u64;
     /// [`stoq_ebpf_abi::quic::census`].
     fn census(&self, at: usize, len: usize, segment: usize) -> u64;
 }
 
-/// Uses a value, so that LLVM passes it on: it would give a global function
-/// anything for an argument that it does not read, and the verifier insists.
-#[inline(always)]
-fn keep(value: usize) {
-    // SAFETY: moves a register onto itself.
-    unsafe { asm!("{0} = {0}", inout(reg) value => _, options(nomem, nostack)) };
-}
-
 macro_rules! stages {
     ($frame:ty, $ctx:ty, $field:ident, $reader:expr, $copied:expr,
-     $parse:ident, $judge:ident, $observe:ident, $census:ident, $step:ident, $header:ident) => {
+     $parse:ident, $observe:ident, $census:ident, $step:ident, $header:ident) => {
         impl Frame for $frame {
             #[inline(always)]
             fn parse(&self, at: u64, ether: bool) -> u64 {
                 $parse(self.$field, at, ether as u64)
-            }
-
-            #[inline(always)]
-            fn judge(&self) -> u64 {
-                $judge(self.$field)
             }
 
             #[inline(always)]
@@ -299,13 +284,6 @@ macro_rules! stages {
         #[inline(never)]
         extern "C" fn $parse(ctx: $ctx, at: u64, ether: u64) -> u64 {
             stage::parse(&$reader(ctx), at as usize, ether != 0)
-        }
-
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $judge(ctx: $ctx) -> u64 {
-            keep(ctx.addr());
-            stage::judge()
         }
 
         #[unsafe(no_mangle)]
@@ -341,7 +319,6 @@ stages!(
     Xdp::from_raw,
     Xdp::from_raw,
     stoq_xdp_parse,
-    stoq_xdp_judge,
     stoq_xdp_observe,
     stoq_xdp_census,
     stoq_xdp_step,
@@ -354,7 +331,6 @@ stages!(
     Skb::from_raw,
     Copied,
     stoq_skb_parse,
-    stoq_skb_judge,
     stoq_skb_observe,
     stoq_skb_census,
     stoq_skb_step,

@@ -38,7 +38,8 @@ pub(crate) fn parse<B: Bytes>(frame: &B, at: usize, ether: bool) -> u64 {
     parsed.to_bits()
 }
 
-/// Judges a packet to an endpoint.
+/// Judges a packet to an endpoint. Inlined: a function of its own costs 8 ns a
+/// packet, and the work item alone keeps it simple enough for the verifier.
 #[inline(always)]
 pub(crate) fn judge() -> u64 {
     let Some(work) = work::get() else {
