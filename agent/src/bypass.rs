@@ -49,7 +49,7 @@ mod tests {
             uplink_in,
             pod_in,
             pod_out,
-            uplink_out: 0,
+            ..Activity::default()
         }
     }
 

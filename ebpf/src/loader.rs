@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use rustix::time::{ClockId, clock_getres};
 use stoq_ebpf_abi::ABI_VERSION;
 use stoq_ebpf_abi::maps::FLOWS;
 
@@ -110,8 +111,17 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
         .default_map_pin_directory(pins.maps())
         .map_max_entries("STOQ_FLOWS", options.flows)
         .override_global("STOQ_COARSE_CLOCK", &u8::from(options.coarse_clock), true)
+        .override_global("STOQ_TICK", &tick(), true)
         .load(OBJECT)?;
     Ok(Loaded { ebpf })
+}
+
+/// Nanoseconds of a jiffy: what the kernel's coarse clocks move by (`posix_get_coarse_res`,
+/// kernel/time/posix-timers.c, v6.18).
+fn tick() -> u64 {
+    clock_getres(ClockId::MonotonicCoarse)
+        .tv_nsec
+        .unsigned_abs()
 }
 
 impl Loaded {

@@ -14,6 +14,7 @@ pub mod histogram;
 pub mod maps;
 pub mod parse;
 pub mod quic;
+pub mod source;
 pub mod spin;
 
 pub use bytes::Bytes;

@@ -12,8 +12,6 @@ pub const TRANSPORTS: u32 = 256;
 pub const ENDPOINTS: u32 = 1024;
 /// Most CIDRs of one address family on one node.
 pub const CIDRS: u32 = 65_536;
-/// Sources remembered for the per-source limits.
-pub const SOURCES: u32 = 65_536;
 /// Flows remembered, unless the agent is told otherwise.
 pub const FLOWS: u32 = 65_536;
 /// Initials remembered until an endpoint on the uplink answers them.
@@ -138,10 +136,22 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Buckets {
-    /// All packets; sixteenths of a nanosecond of the coarse clock.
+    /// All packets; sixteenths of a nanosecond of the tick clock.
     pub packets: u64,
     /// Initials; likewise.
     pub initials: u64,
+}
+
+impl Buckets {
+    /// When both are full again.
+    #[inline(always)]
+    pub const fn latest(&self) -> u64 {
+        if self.packets > self.initials {
+            self.packets
+        } else {
+            self.initials
+        }
+    }
 }
 
 /// Key of the unestablished budgets' array: on its own cache line.
@@ -158,16 +168,6 @@ pub struct Budget {
 #[inline(always)]
 pub const fn budget_index(transport: u32, hook: Hook) -> u32 {
     transport * Hook::COUNT as u32 + hook as u32
-}
-
-/// Key of the per-source buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct SourceKey {
-    /// [`budget_index`] of transport and hook.
-    pub budget: u32,
-    /// The source's prefix.
-    pub addr: Addr,
 }
 
 /// Data of an IPv4 CIDR key; the prefix length counts the transport's 32 bits.
@@ -230,7 +230,7 @@ pub struct Opening {
 /// When an endpoint's packets were last seen at each place, ns of the coarse
 /// clock. Tells where packets of a node's data plane really go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Activity {
     /// Passed the guard of the uplink.
     pub uplink_in: u64,
@@ -240,6 +240,8 @@ pub struct Activity {
     pub pod_in: u64,
     /// Left the pod.
     pub pod_out: u64,
+    /// The same by the tick clock, which is cheaper to compare with.
+    pub ticks: [u64; 4],
 }
 
 /// Events of connections that are counted.
@@ -340,13 +342,12 @@ const _: () = {
     assert!(size_of::<Policy>() == 72);
     assert!(size_of::<Buckets>() == 16);
     assert!(size_of::<Budget>() == 64);
-    assert!(size_of::<SourceKey>() == 20);
     assert!(size_of::<CidrV4>() == 8);
     assert!(size_of::<CidrV6>() == 20);
     assert!(size_of::<FlowKey>() == 24);
     assert!(size_of::<Flow>() == 112);
     assert!(size_of::<Opening>() == 16);
-    assert!(size_of::<Activity>() == 32);
+    assert!(size_of::<Activity>() == 64);
     assert!(size_of::<TransportName>() == NAME_LEN);
 };
 
@@ -367,7 +368,6 @@ mod pod {
         Policy,
         Buckets,
         Budget,
-        SourceKey,
         CidrV4,
         CidrV6,
         FlowKey,

@@ -3,9 +3,10 @@
 use stoq_ebpf_abi::flow::{Flow, flag};
 use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
 use stoq_ebpf_abi::maps::{
-    Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, SourceKey, budget_index,
+    Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, budget_index,
 };
-use stoq_ebpf_abi::parse::Datagram;
+use stoq_ebpf_abi::parse::{Addr, Datagram};
+use stoq_ebpf_abi::source::{Source, SourceKey};
 
 use crate::maps::{
     AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_FLOWS, STOQ_SOURCES, longest_match,
@@ -19,7 +20,8 @@ pub(crate) struct Kernel<'a> {
     pub(crate) hook: Hook,
     /// The packet's flow, once it was looked up.
     pub(crate) flow: Option<*mut Flow>,
-    source: Option<*mut Buckets>,
+    /// Where the source's buckets are, or may be.
+    source: Option<*mut Source>,
 }
 
 /// Key of the flow between a peer and an endpoint's port.
@@ -59,17 +61,13 @@ impl<'a> Kernel<'a> {
     }
 
     #[inline(always)]
-    fn source_key(&self) -> SourceKey {
+    fn source_addr(&self) -> Addr {
         let [a, b, c, d] = self.datagram.source;
-        let addr = if self.datagram.v6 {
+        if self.datagram.v6 {
             let mask = &self.policy.source_v6;
             [a & mask[0], b & mask[1], c & mask[2], d & mask[3]]
         } else {
             [a, b, c, d & self.policy.source_v4]
-        };
-        SourceKey {
-            budget: budget_index(self.endpoint.transport, self.hook),
-            addr,
         }
     }
 }
@@ -127,12 +125,24 @@ impl Tables for Kernel<'_> {
 
     #[inline(always)]
     fn source(&mut self) -> Buckets {
-        self.source = STOQ_SOURCES.get_ptr_mut(self.source_key());
-        match self.source {
-            // SAFETY: a value of the map, which stays readable until the program returns.
-            Some(buckets) => unsafe { *buckets },
-            None => Buckets::default(),
-        }
+        let key = SourceKey {
+            budget: budget_index(self.endpoint.transport, self.hook),
+            addr: self.source_addr(),
+        };
+        let Some(set) = STOQ_SOURCES.get_ptr_mut(key.set()) else {
+            return Buckets::default();
+        };
+        // SAFETY: a value of the map, which stays readable until the program returns.
+        let source = unsafe {
+            if (*set).second(&key.addr) {
+                &raw mut (*set).ways[1]
+            } else {
+                &raw mut (*set).ways[0]
+            }
+        };
+        self.source = Some(source);
+        // SAFETY: likewise.
+        unsafe { (*source).owes(&key.addr) }
     }
 
     #[inline(always)]
@@ -145,16 +155,19 @@ impl Tables for Kernel<'_> {
 
     #[inline(always)]
     fn charge_source(&mut self, charge: &Charge) {
-        if let Some(buckets) = self.source {
-            charge_buckets(buckets, charge);
+        let Some(source) = self.source else {
             return;
-        }
-        let fresh = Buckets {
-            packets: charge.now + charge.packets,
-            initials: charge.now + charge.initials,
         };
-        // Full table or lost race: the source is charged from its next packet on.
-        let _ = STOQ_SOURCES.insert(self.source_key(), fresh, 0);
+        let addr = self.source_addr();
+        // SAFETY: a value of the map, 8-aligned. Of two sources that take the same place at once
+        // one pays for both, for a packet.
+        unsafe {
+            if !(*source).is(&addr) {
+                (*source).buckets = Buckets::default();
+                (*source).addr = addr;
+            }
+            charge_buckets(&raw mut (*source).buckets, charge);
+        }
     }
 
     #[inline(always)]

@@ -9,11 +9,12 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::maps::{
-    Activity, Buckets, Budget, CIDRS, CidrV4, CidrV6, Counters, ENDPOINTS, Endpoint, EndpointKey,
-    FLOWS, FlowKey, Histograms, Hook, NODES, OPENINGS, Opening, Policy, SOURCES, SourceKey,
-    TRANSPORTS, TransportName, Unjudged,
+    Activity, Budget, CIDRS, CidrV4, CidrV6, Counters, ENDPOINTS, Endpoint, EndpointKey, FLOWS,
+    FlowKey, Histograms, Hook, NODES, OPENINGS, Opening, Policy, TRANSPORTS, TransportName,
+    Unjudged,
 };
 use stoq_ebpf_abi::parse::Addr;
+use stoq_ebpf_abi::source::{SOURCE_SETS, SourceSet};
 
 #[map]
 pub(crate) static STOQ_ENDPOINTS: HashMap<EndpointKey, Endpoint> = HashMap::pinned(ENDPOINTS, 0);
@@ -31,7 +32,7 @@ pub(crate) static STOQ_CIDRS_V6: LpmTrie<CidrV6, u32> = LpmTrie::pinned(CIDRS, B
 pub(crate) static STOQ_NODES: HashMap<Addr, u32> = HashMap::pinned(NODES, BPF_F_NO_PREALLOC);
 
 #[map]
-pub(crate) static STOQ_SOURCES: LruHashMap<SourceKey, Buckets> = LruHashMap::pinned(SOURCES, 0);
+pub(crate) static STOQ_SOURCES: Array<SourceSet> = Array::pinned(SOURCE_SETS, 0);
 
 #[map]
 pub(crate) static STOQ_BUDGETS: Array<Budget> = Array::pinned(TRANSPORTS * Hook::COUNT as u32, 0);

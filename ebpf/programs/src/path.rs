@@ -14,10 +14,10 @@ use crate::{account, clock};
 /// A frame that came in by an uplink. Returns whether it passes.
 #[inline(always)]
 pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
-    let found = Parsed::from_bits(frame.parse(0, true));
     let Some(work) = work::get() else {
         return true;
     };
+    let found = frame.outer(work);
     if found.is_udp()
         && let Some(endpoint) =
             endpoint_of(&work.datagram.destination, work.datagram.destination_port)
@@ -71,7 +71,7 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
         return;
     };
     fill(frame, work, endpoint, hook, Direction::Out);
-    touch(work);
+    touch(work, hook, Direction::Out);
     if lives_at(endpoint, hook) {
         frame.observe(false);
     }
@@ -80,11 +80,11 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
 #[inline(always)]
 fn inbound<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint, hook: Hook) -> bool {
     fill(frame, work, endpoint, hook, Direction::In);
-    let judged = stage::judge();
+    let judged = stage::judge(work, hook);
     if judged == stage::DROP {
         return false;
     }
-    touch(work);
+    touch(work, hook, Direction::In);
     if lives_at(endpoint, hook) {
         frame.observe(judged == stage::WOULD_DROP);
     }
@@ -122,7 +122,7 @@ fn fill<F: Frame>(
     work.endpoint = *endpoint;
     work.hook = hook;
     work.direction = direction;
-    work.now = clock::coarse();
+    work.tick = clock::ticks();
     work.segments = frame.segments();
     work.first_len = first_len(&work.datagram, frame.segment_size() as usize);
     work.header = if endpoint.flags & endpoint_flag::QUIC == 0 {
@@ -144,20 +144,22 @@ fn first_len(datagram: &Datagram, segment: usize) -> usize {
 
 /// Notes that the endpoint had traffic here, at most once a clock tick.
 #[inline(always)]
-fn touch(work: &Work) {
+fn touch(work: &Work, hook: Hook, direction: Direction) {
     let Some(activity) = STOQ_ACTIVITY.get_ptr_mut(work.endpoint.id) else {
         return;
     };
     // SAFETY: a value of the map; CPUs that write at once write the same.
     unsafe {
-        let at = match (work.hook, work.direction) {
-            (Hook::Uplink, Direction::In) => &raw mut (*activity).uplink_in,
-            (Hook::Uplink, Direction::Out) => &raw mut (*activity).uplink_out,
-            (Hook::Pod, Direction::In) => &raw mut (*activity).pod_in,
-            (Hook::Pod, Direction::Out) => &raw mut (*activity).pod_out,
+        let (at, tick) = match (hook, direction) {
+            (Hook::Uplink, Direction::In) => (&raw mut (*activity).uplink_in, 0),
+            (Hook::Uplink, Direction::Out) => (&raw mut (*activity).uplink_out, 1),
+            (Hook::Pod, Direction::In) => (&raw mut (*activity).pod_in, 2),
+            (Hook::Pod, Direction::Out) => (&raw mut (*activity).pod_out, 3),
         };
-        if *at != work.now {
-            *at = work.now;
+        let tick = &raw mut (*activity).ticks[tick];
+        if *tick != work.tick {
+            *tick = work.tick;
+            *at = clock::coarse();
         }
     }
 }

@@ -41,16 +41,13 @@ pub(crate) fn parse<B: Bytes>(frame: &B, at: usize, ether: bool) -> u64 {
 /// Judges a packet to an endpoint. Inlined: a function of its own costs 8 ns a
 /// packet, and the work item alone keeps it simple enough for the verifier.
 #[inline(always)]
-pub(crate) fn judge() -> u64 {
-    let Some(work) = work::get() else {
-        return PASS;
-    };
+pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
     let Some(policy) = STOQ_POLICIES.get(work.endpoint.transport) else {
         return PASS;
     };
     // Monitor changes nothing, so where the pod's hook will judge, that is enough.
-    let pod = matches!(work.hook, Hook::Pod);
-    let judged_elsewhere = !pod && !lives_at(&work.endpoint, work.hook);
+    let pod = matches!(hook, Hook::Pod);
+    let judged_elsewhere = !pod && !lives_at(&work.endpoint, hook);
     if policy.mode == mode::OFF || (policy.mode == mode::MONITOR && judged_elsewhere) {
         return PASS;
     }
@@ -61,15 +58,15 @@ pub(crate) fn judge() -> u64 {
         header: work.header,
         masqueraded: pod && STOQ_NODES.get_ptr(work.datagram.source).is_some(),
     };
-    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, work.hook);
-    let verdict = guard(&packet, policy, &mut tables, work.now);
+    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, hook);
+    let verdict = guard(&packet, policy, &mut tables, work.tick);
     if verdict.passes() {
         return PASS;
     }
     let enforced = policy.mode == mode::ENFORCE;
     account::refused(
         work.endpoint.slot,
-        work.hook,
+        hook,
         verdict,
         work.segments,
         enforced,
@@ -90,7 +87,8 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
         segment_size: frame.segment_size(),
         bytes: work.datagram.len,
     };
-    let seen = seen(frame, work);
+    let now = clock::coarse();
+    let seen = seen(frame, work, now);
     let key = key_of(work);
     let mut outcome = Outcome::default();
     let mut began = false;
@@ -114,7 +112,7 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
 }
 
 #[inline(always)]
-fn seen<F: Frame>(frame: &F, work: &Work) -> Seen {
+fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
     let header = work.header;
     let at = work.datagram.payload;
     let inbound = matches!(work.direction, Direction::In);
@@ -130,7 +128,7 @@ fn seen<F: Frame>(frame: &F, work: &Work) -> Seen {
     let quic = work.endpoint.flags & endpoint_flag::QUIC != 0;
     Seen {
         direction: work.direction,
-        now: work.now,
+        now,
         quic,
         header,
         client_id,
@@ -169,7 +167,7 @@ fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool
         }
         return false;
     }
-    let mut flow = Flow::begin(work.endpoint.id, work.now);
+    let mut flow = Flow::begin(work.endpoint.id, seen.now);
     if uplink {
         recall(key, &mut flow, outcome);
     }

@@ -15,8 +15,8 @@ pub(crate) struct Work {
     pub(crate) endpoint: Endpoint,
     pub(crate) hook: Hook,
     pub(crate) direction: Direction,
-    /// Coarse clock, ns.
-    pub(crate) now: u64,
+    /// Tick clock, ns.
+    pub(crate) tick: u64,
     /// Its first QUIC packet.
     pub(crate) header: Header,
     /// Datagrams it stands for.

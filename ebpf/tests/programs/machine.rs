@@ -9,10 +9,10 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::maps::{
-    Buckets, Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, FlowKey, Hook, Policy,
-    SourceKey, budget_index,
+    Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, FlowKey, Hook, Policy, budget_index,
 };
 use stoq_ebpf_abi::parse::{Addr, mapped};
+use stoq_ebpf_abi::source::{Source, SourceSet};
 
 use crate::packets::node::Node;
 use crate::support::Scratch;
@@ -43,7 +43,9 @@ pub(crate) struct Machine {
     cidrs_v4: LpmTrie<MapData, CidrV4, u32>,
     cidrs_v6: LpmTrie<MapData, CidrV6, u32>,
     nodes: HashMap<MapData, Addr, u32>,
-    sources: HashMap<MapData, SourceKey, Buckets>,
+    sources: Array<MapData, SourceSet>,
+    /// Sets that are not empty.
+    used: Vec<u32>,
     budgets: Array<MapData, Budget>,
     flows: HashMap<MapData, FlowKey, Flow>,
     counters: PerCpuArray<MapData, Counters>,
@@ -67,6 +69,7 @@ impl Machine {
             cidrs_v6: open(&maps, "STOQ_CIDRS_V6"),
             nodes: open(&maps, "STOQ_NODES"),
             sources: open(&maps, "STOQ_SOURCES"),
+            used: Vec::new(),
             budgets: open(&maps, "STOQ_BUDGETS"),
             flows: open(&maps, "STOQ_FLOWS"),
             counters: open(&maps, "STOQ_COUNTERS"),
@@ -105,7 +108,7 @@ impl Machine {
 
     /// What packets change: buckets and flows as the node has them, counters at zero.
     pub(crate) fn reset(&mut self, node: &Node) {
-        replace(&mut self.sources, &node.sources);
+        self.reset_sources(node);
         replace(&mut self.flows, &node.flows);
         for transport in 0..TRANSPORTS {
             for hook in Hook::ALL {
@@ -120,6 +123,21 @@ impl Machine {
             let cpus = aya::util::nr_cpus().unwrap();
             let zero = PerCpuValues::try_from(vec![Counters::default(); cpus]).unwrap();
             self.counters.set(transport, zero, 0).unwrap();
+        }
+    }
+
+    fn reset_sources(&mut self, node: &Node) {
+        for set in self.used.drain(..) {
+            self.sources.set(set, SourceSet::default(), 0).unwrap();
+        }
+        for (key, buckets) in &node.sources {
+            let mut set = self.sources.get(&key.set(), 0).unwrap();
+            set.ways[usize::from(set.second(&key.addr))] = Source {
+                addr: key.addr,
+                buckets: *buckets,
+            };
+            self.sources.set(key.set(), set, 0).unwrap();
+            self.used.push(key.set());
         }
     }
 

@@ -93,9 +93,12 @@ fn address<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<super::Addr> {
 
 #[inline(always)]
 fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
-    let (Some(source_port), Some(destination_port), Some(length)) =
-        (bytes.u16(at), bytes.u16(at + 2), bytes.u16(at + 4))
-    else {
+    // The ports in one read: of several LLVM makes uses of registers that are not set on
+    // every way, which the verifier refuses.
+    let Some(ports) = bytes.u32(at) else {
+        return Parsed::unparsed_because(Unparsed::Malformed);
+    };
+    let Some(length) = bytes.u16(at + 4) else {
         return Parsed::unparsed_because(Unparsed::Malformed);
     };
     let payload = at + UDP_HEADER;
@@ -110,7 +113,8 @@ fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
     if payload > bytes.len() || (length as usize) < UDP_HEADER || len > room {
         return Parsed::unparsed_because(Unparsed::Malformed);
     }
-    out.source_port = source_port;
+    let destination_port = ports as u16;
+    out.source_port = (ports >> 16) as u16;
     out.destination_port = destination_port;
     out.payload = payload;
     out.len = len;

@@ -9,10 +9,11 @@ use stoq_ebpf_abi::Bytes;
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::guard::{Packet, Reason, guard};
 use stoq_ebpf_abi::maps::{
-    Buckets, Endpoint, EndpointKey, FlowKey, Hook, Policy, SourceKey, endpoint_flag, mode,
+    Buckets, Endpoint, EndpointKey, FlowKey, Hook, Policy, endpoint_flag, mode,
 };
 use stoq_ebpf_abi::parse::{self, Addr, Datagram, Parsed, Unparsed};
 use stoq_ebpf_abi::quic::{self, Header};
+use stoq_ebpf_abi::source::SourceKey;
 
 use lookup::Lookup;
 pub(crate) use lookup::add;

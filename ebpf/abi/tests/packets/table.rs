@@ -9,8 +9,8 @@ mod variants;
 
 use stoq_ebpf_abi::flow::{Flow, flag, state};
 use stoq_ebpf_abi::maps::{
-    Buckets, Endpoint, EndpointKey, Hook, Policy, SourceKey, budget_index, cidr_flag,
-    endpoint_flag, mode, policy_flag,
+    Buckets, Endpoint, EndpointKey, Hook, Policy, budget_index, cidr_flag, endpoint_flag, mode,
+    policy_flag,
 };
 
 use super::node::{Fate, Node, Prefix};
@@ -152,7 +152,7 @@ fn prefixes() -> Vec<Prefix> {
 }
 
 fn source(node: &mut Node, hook: Hook, peer: &str, packets: u64, initials: u64) {
-    let key = SourceKey {
+    let key = stoq_ebpf_abi::source::SourceKey {
         budget: budget_index(0, hook),
         addr: host(peer),
     };

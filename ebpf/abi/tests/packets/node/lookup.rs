@@ -2,8 +2,9 @@
 
 use stoq_ebpf_abi::flow::flag;
 use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
-use stoq_ebpf_abi::maps::{Buckets, Endpoint, Hook, Policy, SourceKey, budget_index};
+use stoq_ebpf_abi::maps::{Buckets, Endpoint, Hook, Policy, budget_index};
 use stoq_ebpf_abi::parse::{Addr, Datagram};
+use stoq_ebpf_abi::source::SourceKey;
 
 use super::{Node, Prefix, flow_key};
 
