@@ -97,15 +97,24 @@ pub enum Place {
     Pod(u32),
     /// The uplinks: it has the host's network.
     Host,
-    /// The uplinks, since packets go past its interface, of this index.
-    Bypassed(u32),
+    /// Packets for some of its addresses go past its interface: those are guarded at the uplinks.
+    Bypassed {
+        /// Index of the interface.
+        interface: u32,
+        /// The addresses.
+        addresses: BTreeSet<IpAddr>,
+    },
     /// Nowhere, and why.
     Nowhere(String),
 }
 
 impl Place {
-    fn at_uplink(&self) -> bool {
-        matches!(self, Self::Host | Self::Bypassed(_))
+    fn at_uplink(&self, ip: &IpAddr) -> bool {
+        match self {
+            Self::Host => true,
+            Self::Bypassed { addresses, .. } => addresses.contains(ip),
+            Self::Pod(_) | Self::Nowhere(_) => false,
+        }
     }
 }
 
@@ -169,7 +178,7 @@ fn planned_pod(
 ) -> PlannedPod {
     let place = match pod.ips.first() {
         None => Place::Nowhere("the pod has no address yet".into()),
-        Some(ip) => place(node, *ip, bypassed, unresolved),
+        Some(ip) => place(node, *ip, own(pod, bypassed), unresolved),
     };
     PlannedPod {
         name: pod.name.clone(),
@@ -178,16 +187,24 @@ fn planned_pod(
     }
 }
 
+fn own(pod: &Pod, bypassed: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let own = pod.ips.iter().copied();
+    own.filter(|ip| bypassed.contains(ip)).collect()
+}
+
 fn place(
     node: &NodeState,
     ip: IpAddr,
-    bypassed: &BTreeSet<IpAddr>,
+    addresses: BTreeSet<IpAddr>,
     unresolved: &mut Vec<Missing>,
 ) -> Place {
     match host_side(node, ip) {
         HostSide::HostNetwork(_) => Place::Host,
-        HostSide::Interface(index) if bypassed.contains(&ip) => Place::Bypassed(index),
-        HostSide::Interface(index) => Place::Pod(index),
+        HostSide::Interface(index) if addresses.is_empty() => Place::Pod(index),
+        HostSide::Interface(interface) => Place::Bypassed {
+            interface,
+            addresses,
+        },
         HostSide::NotFound(missing) => {
             let why = missing.to_string();
             unresolved.push(missing);
@@ -217,7 +234,7 @@ fn desired(
                 addr: *ip,
                 port: port.number.get(),
                 quic: port.protocol == Protocol::Quic,
-                uplink: pod.place.at_uplink(),
+                uplink: pod.place.at_uplink(ip),
                 owner,
             });
         }
@@ -292,7 +309,8 @@ fn interfaces(node: &NodeState, settings: &Settings, plan: &mut Plan) {
         .map(|pod| &pod.place);
     let pods: BTreeSet<u32> = places
         .filter_map(|place| match place {
-            Place::Pod(index) | Place::Bypassed(index) => Some(*index),
+            Place::Pod(index) => Some(*index),
+            Place::Bypassed { interface, .. } => Some(*interface),
             Place::Host | Place::Nowhere(_) => None,
         })
         .collect();

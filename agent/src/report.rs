@@ -207,7 +207,7 @@ fn attempts(pass: &Pass<'_>, planned: &PlannedTransport) -> Vec<Attempt> {
     for pod in &planned.pods {
         match pod.place {
             Place::Pod(index) => slots.extend([(index, Slot::PodIn), (index, Slot::PodOut)]),
-            Place::Host | Place::Bypassed(_) => {
+            Place::Host | Place::Bypassed { .. } => {
                 slots.extend(
                     uplinks
                         .iter()
@@ -273,8 +273,8 @@ fn pod_status(pass: &Pass<'_>, pod: &PlannedPod, applied: Option<&AppliedTranspo
     let (interface, place, message) = match &pod.place {
         Place::Pod(index) => (name_of(index), "pod", String::new()),
         Place::Host => (String::new(), "uplink", "the pod has the host's network".to_owned()),
-        Place::Bypassed(index) => (
-            name_of(index),
+        Place::Bypassed { interface, .. } => (
+            name_of(interface),
             "uplink-bypass",
             "packets go past the host side of the pod's interface: guarded and observed at the uplink"
                 .to_owned(),

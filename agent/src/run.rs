@@ -282,12 +282,12 @@ impl Agent {
             .transports
             .iter()
             .flat_map(|one| &one.pods)
-            .filter_map(|pod| match pod.place {
-                Place::Pod(_) => Some((pod, false)),
-                Place::Bypassed(_) => Some((pod, true)),
+            .flat_map(|pod| pod.ips.iter().map(|ip| (*ip, &pod.place)))
+            .filter_map(|(ip, place)| match place {
+                Place::Pod(_) => Some((ip, false)),
+                Place::Bypassed { addresses, .. } => Some((ip, addresses.contains(&ip))),
                 Place::Host | Place::Nowhere(_) => None,
             })
-            .flat_map(|(pod, was)| pod.ips.iter().map(move |ip| (*ip, was)))
             .collect();
         let Some(active) = self.dataplane.active() else {
             return false;
