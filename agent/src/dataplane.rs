@@ -12,6 +12,7 @@ use stoq_ebpf::tables::{Applied, Tables, TablesError};
 use stoq_ebpf_abi::ABI_VERSION;
 
 use crate::hooks::{HookError, Hooks};
+use crate::lease::{Lease, LeaseError};
 use crate::plan::Plan;
 
 /// How the data plane is made.
@@ -28,6 +29,9 @@ pub struct Config {
 /// Why the plan could not be carried out. The last state stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum DataplaneError {
+    /// Another agent is at work.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The object could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -50,12 +54,20 @@ impl DataplaneError {
     /// the closed gate that it needs.
     pub fn refusal(&self, gates: &[Gate]) -> (Reason, String) {
         match (self, closed(gates)) {
-            (Self::Load(_), Some(found)) => found,
+            (Self::Load(_) | Self::Lease(LeaseError::Lock { .. }), Some(found)) => found,
             _ => (self.reason(), in_full(self)),
         }
     }
 
+    /// Whether another agent has the node; what stands in the run directory is then its word.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Lease(LeaseError::Held { .. }))
+    }
+
     fn reason(&self) -> Reason {
+        if self.is_taken() {
+            return Reason::Conflict;
+        }
         let text = in_full(self);
         if text.contains("Operation not permitted") || text.contains("EPERM") {
             Reason::PermissionDenied
@@ -69,6 +81,7 @@ impl DataplaneError {
     /// The step of a pass that failed: a metric's label.
     pub fn step(&self) -> &'static str {
         match self {
+            Self::Lease(_) => "lease",
             Self::Load(_) => "load",
             Self::Open(_) | Self::Tables(_) => "tables",
             Self::Adopt(_) => "adopt",
@@ -115,6 +128,7 @@ fn in_full(error: &dyn std::error::Error) -> String {
 
 /// What is loaded.
 pub struct Active {
+    _lease: Lease,
     loaded: Loaded,
     tables: Tables,
     /// What is attached where.
@@ -159,7 +173,7 @@ impl Dataplane {
     pub fn apply(&mut self, plan: &Plan, keep: bool) -> Result<Applied, DataplaneError> {
         if plan.desired.transports.is_empty() {
             if !keep {
-                self.tear_down();
+                self.tear_down()?;
             }
             return Ok(Applied::default());
         }
@@ -180,9 +194,11 @@ impl Dataplane {
     }
 
     fn load(&self) -> Result<Active, DataplaneError> {
+        let lease = Lease::take(&self.config.bpffs)?;
         let loaded = loader::load(&self.pins, &self.config.load)?;
         let maps = self.pins.maps();
         Ok(Active {
+            _lease: lease,
             loaded,
             tables: Tables::open(&maps)?,
             hooks: Hooks::new(self.pins.links(), self.config.without_tcx),
@@ -191,11 +207,13 @@ impl Dataplane {
         })
     }
 
-    fn tear_down(&mut self) {
-        let was_active = self.active.take().is_some();
-        if !was_active && !self.pins.root().exists() {
-            return;
+    fn tear_down(&mut self) -> Result<(), LeaseError> {
+        if self.active.is_none() && !self.pins.root().exists() {
+            return Ok(());
         }
+        // Drops the lease with all else, and takes it anew for what an earlier agent has left.
+        self.active = None;
+        let _lease = Lease::take(&self.config.bpffs)?;
         let done = cleanup::remove_everything(Path::new(&self.config.bpffs));
         for removed in &done.removed {
             tracing::info!("removed {removed}");
@@ -203,6 +221,7 @@ impl Dataplane {
         for failed in &done.failed {
             tracing::warn!("not removed: {failed}");
         }
+        Ok(())
     }
 }
 

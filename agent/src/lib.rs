@@ -6,6 +6,7 @@ pub mod dataplane;
 pub mod files;
 pub mod hooks;
 pub mod http;
+pub mod lease;
 pub mod metrics;
 pub mod node;
 pub mod objects;

@@ -152,6 +152,8 @@ struct Agent {
     gates: Vec<Gate>,
     /// Whether the last pass failed.
     failing: bool,
+    /// Whether another agent has the node.
+    taken: bool,
     dataplane: Dataplane,
     sweeper: Sweeper,
     shared: Shared,
@@ -190,6 +192,7 @@ impl Agent {
             bpffs: options.bpffs.clone(),
             gates,
             failing: false,
+            taken: false,
             dataplane: Dataplane::new(config),
             sweeper: Sweeper::default(),
             shared,
@@ -206,6 +209,7 @@ impl Agent {
         self.unresolved = std::mem::take(&mut self.plan.unresolved);
         // A refused object may be one that an earlier agent had in force.
         let keep = !objects.problems.is_empty();
+        self.taken = false;
         let failed = match self.dataplane.apply(&self.plan, keep) {
             Ok(applied) => {
                 self.applied = applied;
@@ -213,6 +217,7 @@ impl Agent {
             }
             Err(error) => {
                 self.shared.lock().reconciles.fail(error.step());
+                self.taken = error.is_taken();
                 Some(error.refusal(&self.gates))
             }
         };
@@ -244,7 +249,9 @@ impl Agent {
             .map(|gate| gate_status(gate, ""))
             .collect();
         let mut status = report(&pass, &gates, &self.kernel);
-        if let Err(error) = files::write_status(&self.run_dir, &status) {
+        if !self.taken
+            && let Err(error) = files::write_status(&self.run_dir, &status)
+        {
             status.problems.push(error.to_string());
         }
         let mut latest = self.shared.lock();
