@@ -58,16 +58,19 @@ fn a_port_that_is_taken_is_told_until_it_is_free() {
 }
 
 #[test]
-fn a_run_directory_that_cannot_be_written_is_told() {
-    let Some(_turn) = turn("a_run_directory_that_cannot_be_written_is_told") else {
+fn a_run_directory_that_is_read_only_is_told() {
+    let Some(_turn) = turn("a_run_directory_that_is_read_only_is_told") else {
         return;
     };
     let lab = guarded::lab(LabOptions::default());
-    let mut command = with(&lab, "--run-dir", Path::new("/sys/kernel/stoq"));
-    let agent = Agent::spawn(&lab, &mut command);
+    let script = "mount -t tmpfs -o ro none $1/run; shift; exec \"$@\"";
+    let mut shell = in_mounts(script);
+    fs::create_dir(lab.directory().join("run")).unwrap();
+    shell.push(lab.directory().to_str().unwrap().to_owned());
+    let agent = Agent::spawn(&lab, &mut through(&lab, &shell, &run(&lab)));
     agent.wait_mode("Native");
     agent.wait("the run directory", |status| {
-        problem(status, "/sys/kernel/stoq/status.json")
+        problem(status, "run/status.json: Read-only file system")
     });
     assert_guarded(&lab);
 }
@@ -154,8 +157,7 @@ fn neither_memlock_nor_btf_is_needed() {
     let blind = "mount -t tmpfs none /sys/kernel/btf; exec \"$@\"";
     for script in [low, blind] {
         let lab = guarded::lab(LabOptions::default());
-        let shell = ["unshare", "--mount", "sh", "-euc", script, "sh"].map(str::to_owned);
-        let agent = Agent::spawn(&lab, &mut through(&lab, &shell, &run(&lab)));
+        let agent = Agent::spawn(&lab, &mut through(&lab, &in_mounts(script), &run(&lab)));
         agent.wait_mode("Native");
         assert_guarded(&lab);
     }
@@ -187,6 +189,13 @@ fn with(lab: &Lab, option: &str, value: &Path) -> Command {
         replace = argument == option;
     }
     command
+}
+
+/// A shell with mounts of its own, that runs this script on its arguments.
+fn in_mounts(script: &str) -> Vec<String> {
+    ["unshare", "--mount", "sh", "-euc", script, "sh"]
+        .map(str::to_owned)
+        .into()
 }
 
 /// A command on the node, run by way of another one.

@@ -155,12 +155,12 @@ fn a_bypass_carries_packets_past_the_host_side_of_a_pod() {
     let lab = Lab::up(LabOptions::default()).unwrap();
     let (host_side, gateway_mac) = link(&lab.node, "cali0");
     let pod = BypassedPod {
-        address: Pod::Routed.v4(),
+        address: Pod::Routed.v4().into(),
         host_side,
         mac: link(&lab.pod, ETH).1,
         gateway_mac,
     };
-    let attach = || Bypass::attach(UPLINK, &[pod]);
+    let attach = || Bypass::attach(UPLINK, &pod);
     let _bypass = lab.node.run(attach).unwrap().unwrap();
     lab.node.offload(UPLINK, "gro on").unwrap();
     let arrivals = receive(&lab.pod);

@@ -7,13 +7,15 @@
 mod agent;
 #[path = "support/guarded.rs"]
 mod guarded;
+#[path = "support/newer.rs"]
+mod newer;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use agent::{Agent, SOON, binary, cleanup, put, remove, run};
-use guarded::{Streams, assert_guarded, attached, carry, transport};
+use agent::{Agent, SOON, cleanup, put, remove, run};
+use guarded::{Peer, Streams, assert_guarded, attached, carry, lab_of, transport};
 use serde_json::{Value, json};
 use stoq_ebpf::attach::Attachment;
 use stoq_lab::{Lab, LabOptions, tool, turn, wait_for};
@@ -26,21 +28,46 @@ fn no_packet_is_lost_or_unfiltered_across_kill_restart_and_upgrade() {
     };
     let lab = guarded::lab(LabOptions::default());
     let agent = native(&lab, &mut run(&lab));
-    let streams = Streams::start(&lab, 50_000, 10.0);
-    carry(&lab, 25_000);
-    let first = attached(&lab);
-    agent.kill();
+    let streams = Streams::start(&lab, Peer::ROUTED, 50_000, 20.0);
+    let agent = killed_and_started_again(&lab, agent);
+    let (second, tags) = (attached(&lab), tags(&lab));
+    let newer = newer(&lab);
     carry(&lab, 50_000);
-    assert_eq!(attached(&lab), first, "what a dead agent attached stays");
-    let agent = native(&lab, &mut run(&lab));
-    assert_updated(&first, &lab, &agent);
-    carry(&lab, 25_000);
-    let second = attached(&lab);
+    assert_eq!(attached(&lab), second, "two agents at once");
     assert!(agent.stop().success());
-    let agent = native(&lab, &mut newer(&lab));
-    assert_updated(&second, &lab, &agent);
+    newer.wait_mode("Native");
+    assert_updated(&second, &lab, &newer);
+    assert!(tags.is_disjoint(&self::tags(&lab)), "the same programs");
     carry(&lab, 25_000);
     streams.assert_whole_and_filtered();
+}
+
+#[test]
+fn nor_in_ipv6_across_kill_and_restart() {
+    let Some(_turn) = turn("nor_in_ipv6_across_kill_and_restart") else {
+        return;
+    };
+    for peer in [Peer::ROUTED_V6, Peer::BRIDGED_V6] {
+        let lab = lab_of(LabOptions::default(), peer.pod);
+        let agent = native(&lab, &mut run(&lab));
+        let streams = Streams::start(&lab, peer, 20_000, 10.0);
+        let _agent = killed_and_started_again(&lab, agent);
+        streams.assert_whole_and_filtered();
+    }
+}
+
+/// Under traffic: what it attached stays, and its successor's programs take their place.
+fn killed_and_started_again<'a>(lab: &'a Lab, agent: Agent<'_>) -> Agent<'a> {
+    carry(lab, 20_000);
+    let (before, programs) = (attached(lab), tags(lab));
+    agent.kill();
+    carry(lab, 40_000);
+    assert_eq!(attached(lab), before, "what a dead agent attached stays");
+    let agent = native(lab, &mut run(lab));
+    assert_updated(&before, lab, &agent);
+    assert_eq!(tags(lab), programs);
+    carry(lab, 20_000);
+    agent
 }
 
 #[test]
@@ -89,7 +116,7 @@ fn the_pins_of_an_older_version_are_taken_over_in_traffic() {
     native(&lab, &mut run(&lab)).kill();
     let (root, before) = (lab.bpffs().join("stoq"), attached(&lab));
     fs::rename(root.join("v1"), root.join("v0")).unwrap();
-    let streams = Streams::start(&lab, 20_000, 5.0);
+    let streams = Streams::start(&lab, Peer::ROUTED, 20_000, 5.0);
     carry(&lab, 10_000);
     let agent = native(&lab, &mut run(&lab));
     let versions = fs::read_dir(&root).unwrap().flatten();
@@ -106,17 +133,28 @@ fn native<'a>(lab: &'a Lab, command: &mut Command) -> Agent<'a> {
     agent
 }
 
-/// Another file with the agent's binary.
-fn newer(lab: &Lab) -> Command {
-    let path = lab.directory().join("stoq-agent-newer");
-    fs::copy(binary().unwrap(), &path).unwrap();
-    let mut command = lab.node.command(path);
-    command.args(
-        run(lab)
-            .get_args()
-            .skip_while(|argument| *argument != "run"),
-    );
-    command
+/// An agent of a newer build, which has said that it waits for the one that runs.
+fn newer(lab: &Lab) -> Agent<'_> {
+    let mut command = lab.node.command(newer::build(lab.directory()));
+    let usual = run(lab);
+    command.args(usual.get_args().skip_while(|argument| *argument != "run"));
+    let agent = Agent::spawn(lab, &mut command);
+    let said = || agent.log().contains("another agent works on").then_some(());
+    wait_for("the newer agent's wait", SOON, said).unwrap();
+    agent
+}
+
+/// What the kernel makes of the attached programs' instructions.
+fn tags(lab: &Lab) -> BTreeSet<String> {
+    let ids: BTreeSet<u64> = attached(lab)
+        .iter()
+        .map(|one| one.program_id.into())
+        .collect();
+    let all = bpftool("prog")
+        .into_iter()
+        .filter(|one| ids.contains(&id(one)));
+    all.map(|one| one["tag"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The links are those of before, with new programs in them.

@@ -3,6 +3,7 @@
 // themselves for tests.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,20 +18,60 @@ use crate::agent::{SOON, put};
 pub const PORT: u16 = 5000;
 /// The source that the transport denies; the client has it as well.
 pub const DENIED: &str = "203.0.113.7";
+/// The same in IPv6.
+pub const DENIED_V6: &str = "2001:db8::7";
+
+/// The pod that is spoken to, and in which family.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub pod: Pod,
+    pub v6: bool,
+}
+
+impl Peer {
+    pub const ROUTED: Self = Self {
+        pod: Pod::Routed,
+        v6: false,
+    };
+    pub const ROUTED_V6: Self = Self {
+        pod: Pod::Routed,
+        v6: true,
+    };
+    pub const BRIDGED_V6: Self = Self {
+        pod: Pod::Bridged,
+        v6: true,
+    };
+
+    /// Its socket's address.
+    pub fn target(self, port: u16) -> SocketAddr {
+        self.pod.targets(port)[usize::from(self.v6)]
+    }
+
+    fn denied(self) -> &'static str {
+        if self.v6 { DENIED_V6 } else { DENIED }
+    }
+}
 
 /// A lab with the files of the routed pod and its transport, for an agent to be started.
 pub fn lab(options: LabOptions) -> Lab {
+    lab_of(options, Pod::Routed)
+}
+
+/// The same with another pod.
+pub fn lab_of(options: LabOptions, pod: Pod) -> Lab {
     let lab = Lab::up(options).unwrap();
-    let denied = format!("addr add {DENIED}/32 dev lo");
-    lab.client.ip(&denied).unwrap();
-    put(&lab, "routed", &pod_yaml(Pod::Routed));
+    for denied in [DENIED, DENIED_V6] {
+        lab.client.ip(&format!("addr add {denied} dev lo")).unwrap();
+    }
+    put(&lab, pod.name(), &pod_yaml(pod));
     put(&lab, "edge", &transport("edge", &json!({})));
     lab
 }
 
-/// A transport that denies [`DENIED`]. The fields of `spec` replace its own.
+/// A transport that denies [`DENIED`] and its like. The fields of `spec` replace its own.
 pub fn transport(name: &str, spec: &Value) -> String {
-    let mut all = json!({"filter": {"mode": "Enforce", "deny": [format!("{DENIED}/32")]}});
+    let deny = [format!("{DENIED}/32"), format!("{DENIED_V6}/128")];
+    let mut all = json!({"filter": {"mode": "Enforce", "deny": deny}});
     for (field, value) in spec.as_object().into_iter().flatten() {
         all[field] = value.clone();
     }
@@ -55,11 +96,17 @@ pub fn carry(lab: &Lab, packets: u64) {
 /// A few packets from the client and from the denied source: all of the one arrive, and none of
 /// the other.
 pub fn assert_guarded(lab: &Lab) {
-    Streams::start(lab, 1000, 0.3).assert_whole_and_filtered();
+    assert_peer_guarded(lab, Peer::ROUTED);
 }
 
-/// Numbered packets from the client and from the denied source, on their way to the routed pod.
+/// The same for this peer.
+pub fn assert_peer_guarded(lab: &Lab, peer: Peer) {
+    Streams::start(lab, peer, 1000, 0.3).assert_whole_and_filtered();
+}
+
+/// Numbered packets from the client and from the denied source, on their way to a pod.
 pub struct Streams {
+    denied_source: IpAddr,
     receiver: Process,
     honest: Process,
     denied: Process,
@@ -67,14 +114,15 @@ pub struct Streams {
 
 impl Streams {
     /// Starts them: `rate` honest packets per second, and a thousand denied ones.
-    pub fn start(lab: &Lab, rate: u64, seconds: f64) -> Self {
-        let receiver = lab.number_receive(Pod::Routed, PORT, &[]).unwrap();
-        let target = Pod::Routed.targets(PORT)[0];
+    pub fn start(lab: &Lab, peer: Peer, rate: u64, seconds: f64) -> Self {
+        let receiver = lab.number_receive(peer.pod, PORT, &[]).unwrap();
+        let (target, source) = (peer.target(PORT), peer.denied());
         let seconds = format!("--seconds={seconds}");
         let send = |options: &[&str]| lab.number_send(target, options).unwrap();
-        let denied = send(&[&seconds, "--rate=1000", &format!("--source={DENIED}")]);
+        let denied = send(&[&seconds, "--rate=1000", &format!("--source={source}")]);
         let honest = send(&[&seconds, &format!("--rate={rate}")]);
         Self {
+            denied_source: source.parse().unwrap(),
             receiver,
             honest,
             denied,
@@ -87,7 +135,7 @@ impl Streams {
         let sent: NumberSent = self.honest.report(end).unwrap();
         let denied: NumberSent = self.denied.report(end).unwrap();
         let received: NumberReceived = self.receiver.stop(SOON).unwrap();
-        let through: Vec<_> = received.from(DENIED.parse().unwrap()).collect();
+        let through: Vec<_> = received.from(self.denied_source).collect();
         assert!(
             through.is_empty(),
             "unfiltered, of {}: {through:?}",
