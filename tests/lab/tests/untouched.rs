@@ -9,9 +9,9 @@ mod frames;
 
 use serde_json::json;
 use stoq_lab::topology::{ETH, UPLINK};
-use stoq_lab::{Lab, LabOptions, Pod, may_run, tool, transport_yaml};
+use stoq_lab::{Lab, LabOptions, Pod, may_run, pod_yaml, tool, transport_yaml};
 
-use agent::Agent;
+use agent::{Agent, put, run};
 use frames::{Tap, ethernet, tcp, udp, v4, v6};
 
 const PORT: u16 = 4433;
@@ -19,6 +19,8 @@ const OTHER: u16 = 9999;
 /// A device that takes frames of its own address behind both hooks of the uplink.
 const BEHIND: &str = "behind0";
 const BEHIND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+/// Priority 5, VLAN 7; and inside a service provider's VLAN 9.
+const TAGS: [&[u8]; 2] = [&[0x81, 0, 0xa0, 7], &[0x88, 0xa8, 0, 9, 0x81, 0, 0xa0, 7]];
 const ETHERNET: usize = 14;
 const WHOLE: (u16, bool) = (0, false);
 const TCP: u8 = 6;
@@ -26,34 +28,89 @@ const UDP: u8 = 17;
 
 #[test]
 fn what_native_xdp_does_not_select_passes() {
-    passes("what_native_xdp_does_not_select_passes", "Prefer", "Native");
+    passes("what_native_xdp_does_not_select_passes", &NATIVE);
+}
+
+#[test]
+fn what_generic_xdp_does_not_select_passes() {
+    passes("what_generic_xdp_does_not_select_passes", &GENERIC);
 }
 
 #[test]
 fn what_tcx_does_not_select_passes() {
-    passes("what_tcx_does_not_select_passes", "Disabled", "Tcx");
+    passes("what_tcx_does_not_select_passes", &TCX);
 }
 
-fn passes(name: &str, xdp: &str, mode: &str) {
+#[test]
+fn what_clsact_does_not_select_passes() {
+    passes("what_clsact_does_not_select_passes", &CLSACT);
+}
+
+/// How a node comes to a rung.
+struct Rung {
+    mode: &'static str,
+    xdp: &'static str,
+    mtu: u32,
+    options: &'static [&'static str],
+}
+
+const NATIVE: Rung = Rung {
+    mode: "Native",
+    xdp: "Prefer",
+    mtu: 1500,
+    options: &[],
+};
+/// The driver refuses native XDP at this MTU.
+const GENERIC: Rung = Rung {
+    mode: "Generic",
+    mtu: 9000,
+    ..NATIVE
+};
+const TCX: Rung = Rung {
+    mode: "Tcx",
+    xdp: "Disabled",
+    ..NATIVE
+};
+/// As on a kernel before 6.6.
+const CLSACT: Rung = Rung {
+    mode: "Clsact",
+    options: &["--without-tcx"],
+    ..TCX
+};
+
+fn passes(name: &str, rung: &Rung) {
     if !may_run(name) {
         return;
     }
-    let lab = Lab::up(LabOptions::default()).unwrap();
+    let lab = Lab::up(LabOptions {
+        mtu: rung.mtu,
+        ..LabOptions::default()
+    });
+    let lab = lab.unwrap();
     let macvlan =
         format!("link add link {UPLINK} name {BEHIND} address 02:00:00:00:00:07 type macvlan");
     lab.node.ip(&macvlan).unwrap();
     lab.node.ip(&format!("link set {BEHIND} up")).unwrap();
-    let deny = json!({
-        "acceleration": {"xdp": xdp},
-        "filter": {"mode": "Enforce", "deny": ["0.0.0.0/0", "::/0"]},
-    });
-    let transport = transport_yaml("edge", PORT, "QUIC", &deny);
-    let _agent = Agent::serving(&lab, &[Pod::Routed, Pod::HostNetwork], &transport, mode);
+    let _agent = deny_everybody(&lab, rung);
     let client = Tap::open(&lab.client, ETH);
     forwarded_to_the_pod(&lab, &client);
     but_the_selected_is_denied(&lab, &client);
     behind_the_uplink(&lab, &client);
     new_neighbours(&lab);
+}
+
+fn deny_everybody<'a>(lab: &'a Lab, rung: &Rung) -> Agent<'a> {
+    let deny = json!({
+        "acceleration": {"xdp": rung.xdp, "xdpModes": ["Native", "Generic"]},
+        "filter": {"mode": "Enforce", "deny": ["0.0.0.0/0", "::/0"]},
+    });
+    for pod in [Pod::Routed, Pod::HostNetwork] {
+        put(lab, pod.name(), &pod_yaml(pod));
+    }
+    put(lab, "edge", &transport_yaml("edge", PORT, "QUIC", &deny));
+    let agent = Agent::spawn(lab, run(lab).args(rung.options));
+    agent.wait_mode(rung.mode);
+    agent
 }
 
 /// Packets cross the uplink and the pod's host side: only hop limit and MACs change on the way.
@@ -127,14 +184,16 @@ fn packet_v6(next: u8, payload: &[u8]) -> [Vec<u8>; 2] {
     [ethernet(0x86dd, &with(64)), with(63)]
 }
 
-/// Frames under a VLAN tag, which the kernel takes off and keeps beside the frame, and ARP.
+/// Frames under one and two VLAN tags, and ARP.
 fn behind_the_uplink(lab: &Lab, client: &Tap) {
     let device = Tap::open(&lab.node, BEHIND);
     for (what, [sent, _]) in unselected() {
-        let rest = &sent[6..];
-        let (source, untagged) = rest.split_at(6);
-        client.send(&[&BEHIND_MAC, source, &[0x81, 0, 0, 7], untagged].concat());
-        device.expect(what, 0, &[&BEHIND_MAC, rest].concat());
+        let (source, untagged) = sent[6..].split_at(6);
+        for tags in TAGS {
+            let frame = [&BEHIND_MAC, source, tags, untagged].concat();
+            client.send(&frame);
+            device.expect(what, 0, &frame);
+        }
     }
     let arp = ethernet(0x0806, &[&[0, 1, 8, 0, 6, 4, 0, 2][..], &[9; 20]].concat());
     let arp = [&BEHIND_MAC, &arp[6..]].concat();

@@ -1,19 +1,27 @@
 //! Whole packets of every kind a node carries, and taps that send and see them.
 
+use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvmsg,
+    send, setsockopt, socket,
 };
+use nix::{setsockopt_impl, sockopt_impl};
 use stoq_lab::topology::{CLIENT_V4, CLIENT_V6};
 use stoq_lab::{Netns, wait_for};
 
 const SOON: Duration = Duration::from_secs(5);
 const NODE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
+sockopt_impl!(
+    /// Tells what the kernel took out of a frame: its outer VLAN tag.
+    AuxiliaryData, SetOnly, libc::SOL_PACKET, libc::PACKET_AUXDATA, bool
+);
 
 /// A packet socket on one interface of a namespace.
 pub(crate) struct Tap(OwnedFd);
@@ -31,6 +39,7 @@ impl Tap {
             let named = link.interface_name == interface;
             link.address?.as_link_addr().copied().filter(|_| named)
         });
+        setsockopt(&fd, AuxiliaryData, &true).unwrap();
         bind(fd.as_raw_fd(), &address.unwrap()).unwrap();
         Self(fd)
     }
@@ -61,10 +70,29 @@ impl Tap {
     }
 
     fn next(&self) -> Option<Vec<u8>> {
-        let mut buffer = [0; 2048];
-        let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()).ok()?;
-        Some(buffer[..length].to_vec())
+        let (mut buffer, mut space) = ([0; 2048], nix::cmsg_space!([u8; AUXILIARY]));
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let (fd, flags) = (self.0.as_raw_fd(), MsgFlags::empty());
+        let message = recvmsg::<()>(fd, &mut parts, Some(&mut space), flags).ok()?;
+        let (tag, length) = (message.cmsgs().unwrap().find_map(tag), message.bytes);
+        let (addresses, rest) = buffer[..length].split_at(12);
+        Some([addresses, &tag.unwrap_or_default(), rest].concat())
     }
+}
+
+/// Bytes of a `struct tpacket_auxdata`.
+const AUXILIARY: usize = 20;
+
+/// The outer VLAN tag as it stood in the frame.
+fn tag(message: ControlMessageOwned) -> Option<Vec<u8>> {
+    let ControlMessageOwned::Unknown(auxiliary) = message else {
+        return None;
+    };
+    let data = auxiliary.data_bytes;
+    let native = |at: usize| u16::from_ne_bytes([data[at], data[at + 1]]);
+    let status = u32::from_ne_bytes([data[0], data[1], data[2], data[3]]);
+    let [tci, kind] = [16, 18].map(|at| native(at).to_be_bytes());
+    (status & libc::TP_STATUS_VLAN_VALID != 0).then(|| [kind, tci].concat())
 }
 
 /// An Ethernet frame from the client to the node.
