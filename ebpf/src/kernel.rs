@@ -1,5 +1,6 @@
 //! What the kernel tells about interfaces and about us, in the calling thread's network namespace.
 
+mod clock;
 pub mod confinement;
 pub mod device;
 mod ethtool;
@@ -8,4 +9,5 @@ pub mod interface;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use clock::tick;
 pub use ethtool::{driver, queues};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use rustix::time::{ClockId, clock_getres};
 use stoq_ebpf_abi::ABI_VERSION;
 use stoq_ebpf_abi::maps::FLOWS;
+
+use crate::kernel::tick;
 
 /// The BPF object: committed, and rebuilt and compared by `make ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../programs/stoq.bpf.o");
@@ -107,21 +108,15 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
     for path in [pins.maps(), pins.links()] {
         fs::create_dir_all(&path).map_err(|source| LoadError::Pins { path, source })?;
     }
+    // A tick is 10 ms at most.
+    let nanoseconds = tick().as_nanos() as u64;
     let ebpf = EbpfLoader::new()
         .default_map_pin_directory(pins.maps())
         .map_max_entries("STOQ_FLOWS", options.flows)
         .override_global("STOQ_COARSE_CLOCK", &u8::from(options.coarse_clock), true)
-        .override_global("STOQ_TICK", &tick(), true)
+        .override_global("STOQ_TICK", &nanoseconds, true)
         .load(OBJECT)?;
     Ok(Loaded { ebpf })
-}
-
-/// Nanoseconds of a jiffy: what the kernel's coarse clocks move by (`posix_get_coarse_res`,
-/// kernel/time/posix-timers.c, v6.18).
-fn tick() -> u64 {
-    clock_getres(ClockId::MonotonicCoarse)
-        .tv_nsec
-        .unsigned_abs()
 }
 
 impl Loaded {

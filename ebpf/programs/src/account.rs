@@ -120,9 +120,9 @@ fn bounded(index: usize, buckets: usize) -> usize {
 }
 
 /// The same value, of which LLVM no longer knows the range: it would leave out
-/// the check that the verifier wants to see.
+/// or turn round the check that the verifier wants to see.
 #[inline(always)]
-fn hide(value: usize) -> usize {
+pub(crate) fn hide(value: usize) -> usize {
     let mut value = value;
     // SAFETY: moves a register onto itself. No instruction at all would give two lines of
     // source to the next one, which the kernel refuses in the line information.

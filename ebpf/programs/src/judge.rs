@@ -2,9 +2,7 @@
 
 use stoq_ebpf_abi::flow::{Flow, flag};
 use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
-use stoq_ebpf_abi::maps::{
-    Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, budget_index,
-};
+use stoq_ebpf_abi::maps::{Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, budget_index};
 use stoq_ebpf_abi::parse::{Addr, Datagram};
 use stoq_ebpf_abi::source::{Source, SourceKey};
 

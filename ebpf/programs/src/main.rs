@@ -15,6 +15,7 @@ mod judge;
 mod maps;
 mod path;
 mod reader;
+mod recent;
 mod stage;
 mod work;
 

@@ -1,15 +1,15 @@
 //! A packet's way through one hook: parse, look up, judge, observe.
 
 use stoq_ebpf_abi::flow::Direction;
-use stoq_ebpf_abi::maps::{Endpoint, EndpointKey, Hook, endpoint_flag};
+use stoq_ebpf_abi::maps::{Endpoint, Hook, endpoint_flag};
 use stoq_ebpf_abi::parse::{Datagram, Parsed};
 use stoq_ebpf_abi::quic::{self, Header};
 
-use crate::maps::{STOQ_ACTIVITY, STOQ_ENDPOINTS};
+use crate::maps::STOQ_ACTIVITY;
 use crate::reader::Frame;
 use crate::stage;
 use crate::work::{self, Work};
-use crate::{account, clock};
+use crate::{account, clock, recent};
 
 /// A frame that came in by an uplink. Returns whether it passes.
 #[inline(always)]
@@ -18,11 +18,15 @@ pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
         return true;
     };
     let found = frame.outer(work);
+    let tick = clock::ticks();
     if found.is_udp()
-        && let Some(endpoint) =
-            endpoint_of(&work.datagram.destination, work.datagram.destination_port)
+        && let Some(endpoint) = recent::endpoint(
+            &work.datagram.destination,
+            work.datagram.destination_port,
+            tick,
+        )
     {
-        return inbound(frame, work, endpoint, Hook::Uplink);
+        return inbound(frame, work, endpoint, Hook::Uplink, tick);
     }
     if found.is_plain() {
         return true;
@@ -33,10 +37,13 @@ pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
     }
     let inner = Parsed::from_bits(frame.parse(found.inner_at() as u64, found.inner_is_frame()));
     if inner.is_udp()
-        && let Some(endpoint) =
-            endpoint_of(&work.datagram.destination, work.datagram.destination_port)
+        && let Some(endpoint) = recent::endpoint(
+            &work.datagram.destination,
+            work.datagram.destination_port,
+            tick,
+        )
     {
-        return inbound(frame, work, endpoint, Hook::Uplink);
+        return inbound(frame, work, endpoint, Hook::Uplink, tick);
     }
     true
 }
@@ -52,8 +59,13 @@ pub(crate) fn pod_in<F: Frame>(frame: &F) -> bool {
         account::unparsed(Hook::Pod, found);
         return true;
     }
-    match endpoint_of(&work.datagram.destination, work.datagram.destination_port) {
-        Some(endpoint) => inbound(frame, work, endpoint, Hook::Pod),
+    let tick = clock::ticks();
+    match recent::endpoint(
+        &work.datagram.destination,
+        work.datagram.destination_port,
+        tick,
+    ) {
+        Some(endpoint) => inbound(frame, work, endpoint, Hook::Pod, tick),
         None => true,
     }
 }
@@ -67,10 +79,12 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
     let Some(work) = work::get() else {
         return;
     };
-    let Some(endpoint) = endpoint_of(&work.datagram.source, work.datagram.source_port) else {
+    let tick = clock::ticks();
+    let Some(endpoint) = recent::endpoint(&work.datagram.source, work.datagram.source_port, tick)
+    else {
         return;
     };
-    fill(frame, work, endpoint, hook, Direction::Out);
+    fill(frame, work, endpoint, hook, Direction::Out, tick);
     touch(work, hook, Direction::Out);
     if lives_at(endpoint, hook) {
         frame.observe(false);
@@ -78,8 +92,14 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
 }
 
 #[inline(always)]
-fn inbound<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint, hook: Hook) -> bool {
-    fill(frame, work, endpoint, hook, Direction::In);
+fn inbound<F: Frame>(
+    frame: &F,
+    work: &mut Work,
+    endpoint: &Endpoint,
+    hook: Hook,
+    tick: u64,
+) -> bool {
+    fill(frame, work, endpoint, hook, Direction::In, tick);
     let judged = stage::judge(work, hook);
     if judged == stage::DROP {
         return false;
@@ -89,18 +109,6 @@ fn inbound<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint, hook: Hook
         frame.observe(judged == stage::WOULD_DROP);
     }
     true
-}
-
-#[inline(always)]
-fn endpoint_of(addr: &[u32; 4], port: u16) -> Option<&'static Endpoint> {
-    let key = EndpointKey {
-        addr: *addr,
-        port: port as u32,
-    };
-    // SAFETY: a value of the map, which stays readable until the program returns.
-    STOQ_ENDPOINTS
-        .get_ptr(key)
-        .map(|endpoint| unsafe { &*endpoint })
 }
 
 /// Whether the endpoint is observed at this hook: each direction of each
@@ -118,11 +126,12 @@ fn fill<F: Frame>(
     endpoint: &Endpoint,
     hook: Hook,
     direction: Direction,
+    tick: u64,
 ) {
     work.endpoint = *endpoint;
     work.hook = hook;
     work.direction = direction;
-    work.tick = clock::ticks();
+    work.tick = tick;
     work.segments = frame.segments();
     work.first_len = first_len(&work.datagram, frame.segment_size() as usize);
     work.header = if endpoint.flags & endpoint_flag::QUIC == 0 {

@@ -10,6 +10,7 @@ use stoq_ebpf_abi::Bytes;
 use stoq_ebpf_abi::parse::{self, Parsed};
 use stoq_ebpf_abi::quic::{census, long_header, step};
 
+use crate::account::hide;
 use crate::stage;
 use crate::work::Work;
 
@@ -97,11 +98,6 @@ impl Xdp {
 
 impl Bytes for Xdp {
     #[inline(always)]
-    fn long_header(&self, at: usize, end: usize) -> u64 {
-        stoq_xdp_header(self.ctx, at as u64, end as u64)
-    }
-
-    #[inline(always)]
     fn quic_step(&self, at: usize, end: usize) -> u64 {
         stoq_xdp_step(self.ctx, at as u64, end as u64)
     }
@@ -152,7 +148,9 @@ impl Skb {
     /// A read that may lie in the frame's fragments.
     #[inline(always)]
     fn read<T: Copy + Default>(&self, at: usize) -> Option<T> {
-        match self.linear.at::<T>(at) {
+        // Hidden, or LLVM compares the offset as a signed number, from which the verifier learns
+        // nothing.
+        match self.linear.at::<T>(hide(at)) {
             // SAFETY: as in [`Linear::read`].
             Some(pointer) => Some(unsafe { *pointer }),
             None => load(self.skb, at),

@@ -64,13 +64,7 @@ pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
         return PASS;
     }
     let enforced = policy.mode == mode::ENFORCE;
-    account::refused(
-        work.endpoint.slot,
-        hook,
-        verdict,
-        work.segments,
-        enforced,
-    );
+    account::refused(work.endpoint.slot, hook, verdict, work.segments, enforced);
     if enforced { DROP } else { WOULD_DROP }
 }
 

@@ -13,6 +13,7 @@ use super::{
     CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS, Tables,
     TablesError, write_error,
 };
+use crate::kernel::tick;
 
 /// How long one execution waits for kernel memory in all.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -22,13 +23,22 @@ impl Tables {
     pub(super) fn execute(&mut self, steps: &[Step]) -> Result<Vec<u32>, TablesError> {
         let deadline = Instant::now() + PATIENCE;
         let mut without = Vec::new();
+        let mut believed = false;
         for step in steps {
+            if believed && !step.is_of_endpoints() {
+                believed = false;
+                settle();
+            }
+            believed |= step.is_of_endpoints();
             match (step, self.write_until(deadline, step)) {
                 (Step::ZeroHistograms(slot), Err(error)) if out_of_memory(&error) => {
                     without.push(*slot);
                 }
                 (_, written) => written?,
             }
+        }
+        if believed {
+            settle();
         }
         Ok(without)
     }
@@ -99,6 +109,11 @@ impl Tables {
             ),
         }
     }
+}
+
+/// Waits until no program goes by what the endpoint table said before: they believe it for a tick.
+fn settle() {
+    thread::sleep(2 * tick());
 }
 
 /// Which map, and what came of it.

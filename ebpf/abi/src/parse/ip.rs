@@ -18,9 +18,15 @@ const UDP_HEADER: usize = 8;
 
 #[inline(always)]
 pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
-    let (Some(first), Some(fragment), Some(protocol)) =
-        (bytes.u8(at), bytes.u16(at + 6), bytes.u8(at + 9))
-    else {
+    // One after the other, here and below: of several at once LLVM makes uses of registers that
+    // are not set on every way, which the verifier refuses.
+    let Some(first) = bytes.u8(at) else {
+        return Parsed::OTHER;
+    };
+    let Some(fragment) = bytes.u16(at + 6) else {
+        return Parsed::OTHER;
+    };
+    let Some(protocol) = bytes.u8(at + 9) else {
         return Parsed::OTHER;
     };
     let header = ((first & 0x0f) as usize) * 4;
@@ -30,15 +36,15 @@ pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) ->
     match protocol {
         UDP if fragment & 0x3fff != 0 => Parsed::unparsed_because(Unparsed::Fragment),
         UDP => {
-            let (Some(source), Some(destination)) = (bytes.word(at + 12), bytes.word(at + 16))
-            else {
+            let Some(source) = bytes.word(at + 12) else {
                 return Parsed::unparsed_because(Unparsed::Malformed);
             };
-            {
-                (out.source, out.destination) = (mapped(source), mapped(destination));
-                out.v6 = false;
-                udp(bytes, at + header, out)
-            }
+            let Some(destination) = bytes.word(at + 16) else {
+                return Parsed::unparsed_because(Unparsed::Malformed);
+            };
+            (out.source, out.destination) = (mapped(source), mapped(destination));
+            out.v6 = false;
+            udp(bytes, at + header, out)
         }
         IPIP | IPV6_IN_IP if fragment & 0x3fff == 0 => Parsed::inner(Parsed::PACKET, at + header),
         _ => Parsed::OTHER,
@@ -47,11 +53,13 @@ pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) ->
 
 #[inline(always)]
 pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
-    let (Some(source), Some(destination), Some(mut next)) = (
-        address(bytes, at + 8),
-        address(bytes, at + 24),
-        bytes.u8(at + 6),
-    ) else {
+    let Some(mut next) = bytes.u8(at + 6) else {
+        return Parsed::OTHER;
+    };
+    let Some(source) = address(bytes, at + 8) else {
+        return Parsed::OTHER;
+    };
+    let Some(destination) = address(bytes, at + 24) else {
         return Parsed::OTHER;
     };
     let mut at = at + 40;
@@ -64,8 +72,6 @@ pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) ->
             FRAGMENT => return Parsed::unparsed_because(Unparsed::Fragment),
             IPIP | IPV6_IN_IP => return Parsed::inner(Parsed::PACKET, at),
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
-                // One after the other: of both together LLVM makes reads of registers that
-                // are not set on every way, which the verifier refuses.
                 let Some(following) = bytes.u8(at) else {
                     return Parsed::unparsed_because(Unparsed::Malformed);
                 };
@@ -93,8 +99,6 @@ fn address<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<super::Addr> {
 
 #[inline(always)]
 fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
-    // The ports in one read: of several LLVM makes uses of registers that are not set on
-    // every way, which the verifier refuses.
     let Some(ports) = bytes.u32(at) else {
         return Parsed::unparsed_because(Unparsed::Malformed);
     };

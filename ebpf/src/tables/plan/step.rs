@@ -42,6 +42,11 @@ impl Step {
         }
     }
 
+    /// Whether it changes the endpoint table.
+    pub(in crate::tables) fn is_of_endpoints(&self) -> bool {
+        matches!(self, Self::PutEndpoint(..) | Self::RemoveEndpoint(_))
+    }
+
     /// Whether it may make room for what was refused.
     pub(super) fn removes(&self) -> bool {
         matches!(
