@@ -6,6 +6,7 @@ pub mod load;
 mod observe;
 pub mod quantiles;
 mod requester;
+mod rounds;
 mod series;
 pub mod serve;
 mod sizes;

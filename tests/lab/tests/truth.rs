@@ -7,25 +7,19 @@ mod agent;
 #[path = "support/histogram.rs"]
 mod histogram;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
-use stoq_lab::quic::{LoadReport, Quantiles, ServeReport};
+use stoq_lab::quic::{LoadReport, ServeReport};
 use stoq_lab::topology::UPLINK;
-use stoq_lab::{Impairment, Lab, LabOptions, Pod, transport_yaml, turn, wait_for};
+use stoq_lab::{Lab, LabOptions, Pod, transport_yaml, turn};
 
 use agent::{Agent, Metrics};
-use histogram::Histogram;
+use histogram::{Histogram, near};
 
 const PORT: u16 = 4433;
 const SOON: Duration = Duration::from_secs(30);
-const AT_ONCE: usize = 4;
-/// What else runs on the machine delays the peers in ways that the wire between them does not see:
-/// latencies get further chances to be measured in peace.
-const RUNS: usize = 3;
-const QUIET: Duration = Duration::from_secs(10);
 
 #[test]
 fn packets_bytes_and_connections_are_the_peers_own() {
@@ -62,7 +56,7 @@ impl Truth {
         let agent = Agent::serving(&lab, &[pod], &transport, "Native");
         let before = carried(&lab, pod);
         let (client, server) = traffic(&lab, pod, target, gso);
-        let agent = settled(&agent);
+        let agent = agent.settled();
         let after = carried(&lab, pod);
         Self {
             carried: [after[0] - before[0], after[1] - before[1]],
@@ -152,127 +146,4 @@ fn traffic(lab: &Lab, pod: Pod, target: SocketAddr, gso: &str) -> (LoadReport, S
     ];
     let client = lab.load(target, &load).unwrap().report(SOON).unwrap();
     (client, server.stop(SOON).unwrap())
-}
-
-/// The metrics once two scrapes in a row show the same traffic.
-fn settled(agent: &Agent) -> Metrics {
-    let mut before = None;
-    wait_for("counters to settle", QUIET, || {
-        let now = agent.scrape().ok()?;
-        let packets = now.sum("stoq_packets_total", &[]);
-        let seen = before.replace(packets);
-        (packets > 0.0 && seen == Some(packets)).then_some(now)
-    })
-    .unwrap()
-}
-
-#[test]
-fn handshakes_and_round_trips_are_those_quinn_measured() {
-    let Some(_turn) = turn("handshakes_and_round_trips_are_those_quinn_measured") else {
-        return;
-    };
-    for delay_ms in [5, 20, 80] {
-        let measure = || Latency::find(Duration::from_millis(delay_ms));
-        let mut runs = (0..RUNS).map(|_| measure().holds(&format!("wire of {delay_ms} ms")));
-        assert!(
-            runs.any(|held| held),
-            "wire of {delay_ms} ms: no run of {RUNS} held"
-        );
-    }
-}
-
-/// What the agent and the peers measured on the same wire.
-struct Latency {
-    rtt: Histogram,
-    sender_rtt: Quantiles,
-    handshake: Histogram,
-    client_handshake: Quantiles,
-}
-
-impl Latency {
-    fn find(delay: Duration) -> Self {
-        let impairment = Impairment {
-            loss: 0.01,
-            ..Impairment::delay(delay)
-        };
-        let options = LabOptions {
-            impairment: Some(impairment),
-            ..LabOptions::default()
-        };
-        let lab = Lab::up(options).unwrap();
-        let transport = transport_yaml("edge", PORT, "QUIC", &json!({}));
-        let agent = Agent::serving(&lab, &[Pod::Routed], &transport, "Native");
-        let (bulk, server) = bulk(&lab);
-        let rtt = Histogram::of(&settled(&agent), "stoq_quic_rtt_seconds");
-        let mut handshakes = bulk.handshakes_s;
-        handshakes.extend(connections(&lab));
-        let handshake = Histogram::of(&settled(&agent), "stoq_quic_handshake_seconds");
-        let micros = handshakes.iter().map(|seconds| (seconds * 1e6) as u32);
-        Self {
-            rtt,
-            sender_rtt: server.rtt_s,
-            handshake,
-            client_handshake: Quantiles::of_micros(micros.collect()),
-        }
-    }
-
-    fn holds(&self, what: &str) -> bool {
-        let rtt = [(0.5, self.sender_rtt.p50), (0.95, self.sender_rtt.p95)];
-        let client = &self.client_handshake;
-        let handshake = [(0.5, client.p50), (0.95, client.p95)];
-        let rtt = near(&format!("{what}: RTT"), &self.rtt, &rtt);
-        near(&format!("{what}: handshake"), &self.handshake, &handshake) && rtt
-    }
-}
-
-/// Whether quantiles are within 15 % of the exact ones.
-fn near(what: &str, found: &Histogram, exact: &[(f64, f64)]) -> bool {
-    let mut held = true;
-    for (q, exact) in exact {
-        let off = found.quantile(*q) / exact - 1.0;
-        let samples = found.count();
-        eprintln!(
-            "{what}: q{q} of {samples} samples: {exact} {:+.1} %",
-            off * 100.0
-        );
-        held &= off.abs() <= 0.15;
-    }
-    held
-}
-
-/// Connections that send without pause, the pod to the client.
-fn bulk(lab: &Lab) -> (LoadReport, ServeReport) {
-    let server = lab.serve(Pod::Routed, PORT, &[]).unwrap();
-    let options = [
-        "--bulk",
-        "--clients=4",
-        "--response=1000000000",
-        "--seconds=6",
-    ];
-    let client = lab.load(target(), &options).unwrap().report(SOON).unwrap();
-    (client, server.stop(SOON).unwrap())
-}
-
-/// Handshake times of a hundred connections, each of a process of its own and few at once: what
-/// waits for a core begins later than its client says.
-fn connections(lab: &Lab) -> Vec<f64> {
-    let server = lab.serve(Pod::Routed, PORT, &[]).unwrap();
-    let mut running = VecDeque::new();
-    let mut handshakes = Vec::new();
-    for started in 0..100 + AT_ONCE {
-        if started < 100 {
-            let options = ["--clients=1", "--rate=20", "--seconds=0.05"];
-            running.push_back(lab.load(target(), &options).unwrap());
-        }
-        if started >= AT_ONCE {
-            let load = running.pop_front().unwrap();
-            handshakes.extend(load.report::<LoadReport>(SOON).unwrap().handshakes_s);
-        }
-    }
-    let _: ServeReport = server.stop(SOON).unwrap();
-    handshakes
-}
-
-fn target() -> SocketAddr {
-    Pod::Routed.targets(PORT)[0]
 }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
 
+use super::observe::Observed;
+use super::rounds::TimedCubic;
 use super::sizes::SocketSizes;
 use super::socket::CountingSocket;
 use super::tls;
@@ -44,9 +46,11 @@ pub struct TransportOptions {
 }
 
 impl TransportOptions {
-    fn transport(&self) -> Result<Arc<TransportConfig>> {
+    fn transport(&self, observed: &Observed) -> Result<Arc<TransportConfig>> {
+        let round_trips = observed.round_trips.clone();
         let mut config = TransportConfig::default();
         config
+            .congestion_controller_factory(Arc::new(TimedCubic { round_trips }))
             .max_idle_timeout(Some(IDLE.try_into()?))
             .max_concurrent_bidi_streams(STREAMS.into())
             .allow_spin(!self.no_spin)
@@ -64,9 +68,9 @@ impl TransportOptions {
     }
 
     /// What a client connects with.
-    pub(super) fn client_config(&self, ca: &Path) -> Result<ClientConfig> {
+    pub(super) fn client_config(&self, ca: &Path, observed: &Observed) -> Result<ClientConfig> {
         let mut config = ClientConfig::new(tls::client(ca)?);
-        config.transport_config(self.transport()?);
+        config.transport_config(self.transport(observed)?);
         Ok(config)
     }
 
@@ -75,11 +79,11 @@ impl TransportOptions {
         &self,
         address: SocketAddr,
         (cert, key): (&Path, &Path),
-        sizes: Arc<SocketSizes>,
+        observed: &Observed,
     ) -> Result<Endpoint> {
         let mut config = ServerConfig::with_crypto(tls::server(cert, key)?);
-        config.transport_config(self.transport()?);
-        self.open(address, Some(config), sizes)
+        config.transport_config(self.transport(observed)?);
+        self.open(address, Some(config), observed.sizes.clone())
     }
 
     /// A client endpoint with a socket of its own.

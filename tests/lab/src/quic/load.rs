@@ -55,6 +55,9 @@ pub struct LoadOptions {
     /// Instead of a rate: each client always has one response on its way.
     #[arg(long)]
     pub bulk: bool,
+    /// Connect each client only when its first request is due, instead of all at the start.
+    #[arg(long)]
+    pub stagger: bool,
     /// Move every client to another local port after this many seconds (connection migration).
     #[arg(long, value_parser = positive)]
     pub rebind_after: Option<f64>,
@@ -73,6 +76,14 @@ impl LoadOptions {
         let all = (self.rate * self.seconds).round() as u64;
         let (clients, index) = (u64::from(self.clients), u64::from(index));
         all.saturating_sub(index).div_ceil(clients)
+    }
+
+    /// When requests of the client of this number are due: the first, after the start, and how
+    /// far apart.
+    pub(super) fn pace(&self, index: u32) -> (Duration, Duration) {
+        let clients = f64::from(self.clients);
+        let period = Duration::from_secs_f64(clients / self.rate);
+        (period.mul_f64(f64::from(index) / clients), period)
     }
 
     pub(super) fn local(&self) -> SocketAddr {
@@ -127,15 +138,16 @@ pub struct LoadReport {
 pub async fn load(options: LoadOptions) -> Result<LoadReport> {
     let started_unix_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     let start = Instant::now();
+    let observed = Arc::new(Observed::default());
     let shared = Arc::new(Shared {
-        config: options.transport.client_config(&options.ca)?,
+        config: options.transport.client_config(&options.ca, &observed)?,
         start,
         series: Series::new(start),
         handshakes: Samples::default(),
         opened: AtomicU64::new(0),
         established: AtomicU64::new(0),
         rebound: AtomicU64::new(0),
-        observed: Arc::new(Observed::default()),
+        observed,
         options,
     });
     let mut clients = JoinSet::new();

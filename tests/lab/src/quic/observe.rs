@@ -45,6 +45,7 @@ impl QuinnTotals {
 pub(super) struct Observed {
     pub(super) sizes: Arc<SocketSizes>,
     pub(super) rtt: Samples,
+    pub(super) round_trips: Arc<Samples>,
     totals: Mutex<QuinnTotals>,
 }
 

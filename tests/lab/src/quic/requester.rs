@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use quinn::{ClientConfig, Connection, Endpoint};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::time::{MissedTickBehavior, interval_at, sleep, sleep_until, timeout, timeout_at};
 
 use super::load::LoadOptions;
 use super::observe::Observed;
@@ -45,6 +45,10 @@ impl Shared {
     pub(super) async fn client(self: Arc<Self>, index: u32) -> Result<()> {
         let sizes = self.observed.sizes.clone();
         let endpoint = self.options.transport.client(self.options.local(), sizes)?;
+        let (first, _) = self.options.pace(index);
+        if self.options.stagger {
+            sleep_until((self.start + first).into()).await;
+        }
         let (publish, current) = watch::channel(None);
         let keeper = tokio::spawn(self.clone().keep_connected(endpoint.clone(), publish));
         let rebinder = tokio::spawn(self.clone().rebind(endpoint.clone()));
@@ -92,7 +96,7 @@ impl Shared {
         let Some(after) = self.options.rebind_after else {
             return;
         };
-        tokio::time::sleep_until((self.start + Duration::from_secs_f64(after)).into()).await;
+        sleep_until((self.start + Duration::from_secs_f64(after)).into()).await;
         let sizes = self.observed.sizes.clone();
         let socket = CountingSocket::bind(self.options.local(), sizes);
         if socket
@@ -105,10 +109,8 @@ impl Shared {
 
     /// Sends this client's share of the rate, whether or not earlier requests were answered.
     async fn paced(self: Arc<Self>, index: u32, current: Current) {
-        let clients = f64::from(self.options.clients);
-        let period = Duration::from_secs_f64(clients / self.options.rate);
-        let first = self.start + period.mul_f64(f64::from(index) / clients);
-        let mut tick = interval_at(first.into(), period);
+        let (first, period) = self.options.pace(index);
+        let mut tick = interval_at((self.start + first).into(), period);
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut requests = JoinSet::new();
         for _ in 0..self.options.share(index) {

@@ -48,6 +48,8 @@ pub struct ServeReport {
     pub answered: u64,
     /// Round-trip times as quinn estimated them, every 20 ms per connection, in seconds.
     pub rtt_s: Quantiles,
+    /// Round trips of data that was sent, from packet to acknowledgement, one per round, in seconds.
+    pub round_trips_s: Quantiles,
     /// quinn's statistics, over all established connections; quinn counts the first datagram of
     /// each at the endpoint and not here.
     pub quinn: QuinnTotals,
@@ -64,9 +66,10 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<ServeReport> {
     let served = Arc::new(Served::default());
-    let sizes = served.observed.sizes.clone();
     let identity = (options.cert.as_path(), options.key.as_path());
-    let endpoint = options.transport.server(options.listen, identity, sizes)?;
+    let endpoint = options
+        .transport
+        .server(options.listen, identity, &served.observed)?;
     ready(endpoint.local_addr()?);
     let mut connections = JoinSet::new();
     accept(&endpoint, &served, &mut connections, stop).await;
@@ -101,6 +104,7 @@ fn report(served: &Served) -> Result<ServeReport> {
         established: served.established.load(Ordering::Relaxed),
         answered: served.answered.load(Ordering::Relaxed),
         rtt_s: served.observed.rtt.quantiles(),
+        round_trips_s: served.observed.round_trips.quantiles(),
         quinn: served.observed.totals(),
         socket: served.observed.sizes.report(),
         cpu_s: process::cpu_time(std::process::id())?.as_secs_f64(),

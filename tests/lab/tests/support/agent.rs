@@ -75,12 +75,29 @@ impl<'a> Agent<'a> {
 
     /// What it says of itself at `/status`.
     pub(crate) fn status(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&fetch(self.lab, "/status")?)?)
+        Ok(serde_json::from_str(&self.page("/status")?)?)
     }
 
     /// Its metrics now.
     pub(crate) fn scrape(&self) -> Result<Metrics> {
-        Ok(Metrics::parse(&fetch(self.lab, "/metrics")?))
+        Ok(Metrics::parse(&self.page("/metrics")?))
+    }
+
+    /// A page as it serves it.
+    pub(crate) fn page(&self, path: &str) -> Result<String> {
+        fetch(self.lab, path)
+    }
+
+    /// Its metrics once two scrapes in a row show the same traffic.
+    pub(crate) fn settled(&self) -> Metrics {
+        let mut before = None;
+        let settled = wait_for("counters to settle", SOON, || {
+            let now = self.scrape().ok()?;
+            let packets = now.sum("stoq_packets_total", &[]);
+            let seen = before.replace(packets);
+            (packets > 0.0 && seen == Some(packets)).then_some(now)
+        });
+        settled.unwrap()
     }
 
     /// What it and its predecessors in this lab have logged.

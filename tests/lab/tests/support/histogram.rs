@@ -1,4 +1,6 @@
 //! Quantiles of the agent's histograms, as PromQL's `histogram_quantile` finds them.
+// Each test file that includes this one uses a part of it.
+#![allow(dead_code)]
 
 use crate::agent::Metrics;
 
@@ -45,6 +47,21 @@ impl Histogram {
         }
         0.0
     }
+}
+
+/// Whether quantiles are within 15 % of the exact ones.
+pub(crate) fn near(what: &str, found: &Histogram, exact: &[(f64, f64)]) -> bool {
+    let mut held = true;
+    for (q, exact) in exact {
+        let off = found.quantile(*q) / exact - 1.0;
+        let samples = found.count();
+        eprintln!(
+            "{what}: q{q} of {samples} samples: {exact} {:+.1} %",
+            off * 100.0
+        );
+        held &= off.abs() <= 0.15;
+    }
+    held
 }
 
 fn bound(labels: &str) -> Option<f64> {
