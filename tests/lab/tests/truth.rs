@@ -1,4 +1,5 @@
-//! What the agent reports is what happened: the sockets' own counts, exactly.
+//! What the agent counts is what happened: the sockets' own counts and those of the interfaces,
+//! exactly.
 // Clippy takes only the #[test] functions themselves for tests.
 #![allow(clippy::unwrap_used)]
 
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use stoq_lab::quic::{LoadReport, ServeReport};
-use stoq_lab::topology::UPLINK;
-use stoq_lab::{Lab, LabOptions, Pod, transport_yaml, turn};
+use stoq_lab::topology::{ETH, UPLINK};
+use stoq_lab::{Lab, LabOptions, Netns, Pod, Sent, Tally, transport_yaml, turn};
 
 use agent::{Agent, Metrics};
 use histogram::{Histogram, near};
@@ -22,31 +23,30 @@ const PORT: u16 = 4433;
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn packets_bytes_and_connections_are_the_peers_own() {
-    let Some(_turn) = turn("packets_bytes_and_connections_are_the_peers_own") else {
+fn packets_bytes_and_connections_are_the_peers_and_the_interfaces_own() {
+    let name = "packets_bytes_and_connections_are_the_peers_and_the_interfaces_own";
+    let Some(_turn) = turn(name) else {
         return;
     };
     for gso in ["--gso=on", "--gso=off"] {
         for pod in Pod::ALL {
             for target in pod.targets(PORT) {
-                let truth = Truth::find(pod, target, gso);
                 let what = format!("{pod:?} {target} {gso}");
-                truth.holds(&what);
-                if gso == "--gso=off" {
-                    truth.the_interface_agrees(&what);
-                }
+                let truth = Truth::find(pod, target, gso);
+                truth.the_sockets_agree(&what);
+                truth.the_interfaces_agree(&what, target, gso);
             }
         }
     }
 }
 
-/// What the agent and the peers say of the same traffic.
+/// What the agent, the peers and the interfaces say of the same traffic.
 struct Truth {
     agent: Metrics,
     client: LoadReport,
     server: ServeReport,
-    /// Packets to and from the pod on the interface it is observed at.
-    carried: [u64; 2],
+    /// To the pod and from it.
+    sent: [Sent; 2],
 }
 
 impl Truth {
@@ -54,19 +54,22 @@ impl Truth {
         let lab = Lab::up(LabOptions::default()).unwrap();
         let transport = transport_yaml("edge", PORT, "QUIC", &json!({}));
         let agent = Agent::serving(&lab, &[pod], &transport, "Native");
-        let before = carried(&lab, pod);
+        let tallies = senders(&lab, pod).map(|(netns, interface)| {
+            let tally = Tally::begin(netns, interface, PORT).unwrap();
+            let before = tally.read().unwrap();
+            (tally, before)
+        });
         let (client, server) = traffic(&lab, pod, target, gso);
         let agent = agent.settled();
-        let after = carried(&lab, pod);
         Self {
-            carried: [after[0] - before[0], after[1] - before[1]],
             agent,
             client,
             server,
+            sent: tallies.map(|(tally, before)| tally.read().unwrap().since(&before)),
         }
     }
 
-    fn holds(&self, what: &str) {
+    fn the_sockets_agree(&self, what: &str) {
         for (direction, socket) in [
             ("in", &self.server.socket.rx),
             ("out", &self.server.socket.tx),
@@ -83,15 +86,29 @@ impl Truth {
         assert!(near(&format!("{what}: size"), &sizes, &self.sizes()));
     }
 
-    /// An interface counts offloaded packets as one, and those of neighbour discovery too.
-    fn the_interface_agrees(&self, what: &str) {
-        for (direction, carried) in ["in", "out"].into_iter().zip(self.carried) {
-            let (packets, _) = self.traffic(direction);
-            eprintln!("{what} {direction}: {packets} of {carried} on the interface");
-            assert!(
-                (packets..=packets + 20).contains(&carried),
-                "{what} {direction}: {packets} of {carried}"
+    fn the_interfaces_agree(&self, what: &str, target: SocketAddr, gso: &str) {
+        // Ethernet, IP and UDP.
+        let headers = if target.is_ipv4() {
+            14 + 20 + 8
+        } else {
+            14 + 40 + 8
+        };
+        for (direction, sent) in ["in", "out"].into_iter().zip(&self.sent) {
+            eprintln!("{what} {direction}: {sent:?}");
+            let (packets, bytes) = self.traffic(direction);
+            let bytes = bytes + packets * headers;
+            assert_eq!(
+                (sent.packets, sent.bytes),
+                (packets, bytes),
+                "{what} {direction}"
             );
+        }
+        let [to_pod, from_pod] = &self.sent;
+        if gso == "--gso=off" {
+            assert_eq!(to_pod.frames, to_pod.packets, "{what} in");
+            assert_eq!(from_pod.frames, from_pod.packets, "{what} out");
+        } else {
+            assert!(from_pod.frames < from_pod.packets, "{what}: no offload");
         }
     }
 
@@ -122,16 +139,11 @@ impl Truth {
     }
 }
 
-fn carried(lab: &Lab, pod: Pod) -> [u64; 2] {
+/// The interfaces that send to the pod and from it, next to where the agent counts.
+fn senders(lab: &Lab, pod: Pod) -> [(&Netns, &'static str); 2] {
     match pod.host_interface() {
-        Some(interface) => {
-            let carried = lab.node.counters(interface).unwrap();
-            [carried.tx_packets, carried.rx_packets]
-        }
-        None => {
-            let carried = lab.node.counters(UPLINK).unwrap();
-            [carried.rx_packets, carried.tx_packets]
-        }
+        Some(interface) => [(&lab.node, interface), (lab.netns(pod), ETH)],
+        None => [(&lab.client, ETH), (&lab.node, UPLINK)],
     }
 }
 
