@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use stoq_ebpf_abi::ABI_VERSION;
 use stoq_ebpf_abi::maps::FLOWS;
@@ -120,36 +120,35 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
 }
 
 impl Loaded {
+    /// The program of this name, loaded, by its descriptor.
+    pub fn program(&mut self, name: &'static str) -> Result<&ProgramFd, LoadError> {
+        let refused = |source| LoadError::Program { name, source };
+        self.ready(name)?.fd().map_err(refused)
+    }
+
     /// The XDP program of this name.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, LoadError> {
-        let program = self
-            .ebpf
-            .program_mut(name)
-            .ok_or(LoadError::Missing { name })?;
-        let program: &mut Xdp = program
-            .try_into()
-            .map_err(|_| LoadError::Missing { name })?;
-        if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|source| LoadError::Program { name, source })?;
-        }
-        Ok(program)
+        let other = |_| LoadError::Missing { name };
+        self.ready(name)?.try_into().map_err(other)
     }
 
     /// The TC program of this name.
     pub fn tc(&mut self, name: &'static str) -> Result<&mut SchedClassifier, LoadError> {
-        let program = self
-            .ebpf
-            .program_mut(name)
-            .ok_or(LoadError::Missing { name })?;
-        let program: &mut SchedClassifier = program
-            .try_into()
-            .map_err(|_| LoadError::Missing { name })?;
+        let other = |_| LoadError::Missing { name };
+        self.ready(name)?.try_into().map_err(other)
+    }
+
+    /// Loads the program when it is first asked for.
+    fn ready(&mut self, name: &'static str) -> Result<&mut Program, LoadError> {
+        let found = self.ebpf.program_mut(name);
+        let program = found.ok_or(LoadError::Missing { name })?;
         if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|source| LoadError::Program { name, source })?;
+            let loaded = match program {
+                Program::Xdp(xdp) => xdp.load(),
+                Program::SchedClassifier(tc) => tc.load(),
+                _ => return Err(LoadError::Missing { name }),
+            };
+            loaded.map_err(|source| LoadError::Program { name, source })?;
         }
         Ok(program)
     }
