@@ -1,73 +1,25 @@
 //! Brings the programs on the node's interfaces to what the plan wants.
 
+mod held;
+mod slot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use stoq_ebpf::attach::ladder::Attempt;
-use stoq_ebpf::attach::{AttachError, Attached, Hook, HookKind, Mode, attach, detach, list_ours};
+use stoq_ebpf::attach::{
+    AttachError, Attached, Attachment, Hook, HookKind, attach, detach, list_ours,
+};
 use stoq_ebpf::capability::Reason;
 use stoq_ebpf::kernel::confinement::{Capability, Confinement};
-use stoq_ebpf::loader::Loaded;
+use stoq_ebpf::loader::{LoadError, Loaded};
 use stoq_ebpf::sys::KernelError;
 
-use crate::plan::{Role, Wanted};
+pub use held::{Circumstances, Held};
+pub use slot::Slot;
 
-/// One place for one program on one interface, whatever rung it is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Slot {
-    /// `stoq_uplink`.
-    UplinkXdp,
-    /// `stoq_uplink_in`.
-    UplinkIn,
-    /// `stoq_uplink_out`.
-    UplinkOut,
-    /// `stoq_pod_in`.
-    PodIn,
-    /// `stoq_pod_out`.
-    PodOut,
-}
-
-impl Slot {
-    /// Name of its program.
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::UplinkXdp => "stoq_uplink",
-            Self::UplinkIn => "stoq_uplink_in",
-            Self::UplinkOut => "stoq_uplink_out",
-            Self::PodIn => "stoq_pod_in",
-            Self::PodOut => "stoq_pod_out",
-        }
-    }
-
-    /// The hook of a rung for it, if the rung has one.
-    fn kind(self, mode: Mode) -> Option<HookKind> {
-        match (self, mode) {
-            (Self::UplinkXdp, Mode::Native) => Some(HookKind::XdpNative),
-            (Self::UplinkXdp, Mode::Generic) => Some(HookKind::XdpGeneric),
-            (Self::UplinkIn | Self::PodOut, Mode::Tcx) => Some(HookKind::TcxIngress),
-            (Self::UplinkIn | Self::PodOut, Mode::Clsact) => Some(HookKind::ClsactIngress),
-            (Self::UplinkOut | Self::PodIn, Mode::Tcx) => Some(HookKind::TcxEgress),
-            (Self::UplinkOut | Self::PodIn, Mode::Clsact) => Some(HookKind::ClsactEgress),
-            _ => None,
-        }
-    }
-}
-
-const TC: [Mode; 2] = [Mode::Tcx, Mode::Clsact];
-
-/// What became of one slot.
-#[derive(Clone, Debug, Default)]
-pub struct Held {
-    /// The interface's name.
-    pub interface: String,
-    /// What was tried, in order.
-    pub attempts: Vec<Attempt>,
-    /// The hook that holds, and its program.
-    pub attached: Option<(HookKind, Attached)>,
-    /// What the attempts depended on: tried again when it changes.
-    circumstances: (u32, BTreeSet<u32>, Vec<Mode>),
-}
+use crate::plan::Wanted;
 
 /// The hooks, and what each attempt on them said.
 pub struct Hooks {
@@ -120,118 +72,98 @@ impl Hooks {
         self.forget_what_is_gone()?;
         let mut keep = BTreeSet::new();
         for (index, interface) in wanted {
-            for (slot, modes) in self.slots(*index, interface, programs) {
-                self.hold(*index, interface, slot, &modes, programs);
-                keep.insert((*index, slot));
-            }
+            let slots = self.hold_all(*index, interface, programs);
+            keep.extend(slots.map(|slot| (*index, slot)));
         }
         self.held.retain(|key, _| keep.contains(key));
         self.give_up_the_rest()
     }
 
-    /// The slots of an interface and the rungs to try for each. XDP comes first: whether the
-    /// uplink is guarded by TC depends on it.
-    fn slots(
+    /// Every slot that the interface's role asks for.
+    fn hold_all(
         &mut self,
         index: u32,
         interface: &Wanted,
         programs: &mut Loaded,
-    ) -> Vec<(Slot, Vec<Mode>)> {
-        let tc: Vec<Mode> = TC
-            .into_iter()
-            .filter(|mode| !(self.without_tcx && *mode == Mode::Tcx))
-            .collect();
-        match &interface.role {
-            Role::Pod => vec![(Slot::PodIn, tc.clone()), (Slot::PodOut, tc)],
-            Role::Uplink { modes, endpoints } => {
-                let mut slots = vec![(Slot::UplinkXdp, modes.clone())];
-                self.hold(index, interface, Slot::UplinkXdp, modes, programs);
-                if *endpoints {
-                    slots.push((Slot::UplinkOut, tc.clone()));
-                    let xdp = self.held.get(&(index, Slot::UplinkXdp));
-                    if xdp.is_none_or(|held| held.attached.is_none()) {
-                        slots.push((Slot::UplinkIn, tc));
-                    }
-                }
-                slots
-            }
+    ) -> impl Iterator<Item = Slot> + use<> {
+        let first = Slot::first(&interface.role);
+        for slot in first {
+            self.hold(index, interface, *slot, programs);
         }
+        let xdp = self.held.get(&(index, Slot::UplinkXdp));
+        let xdp_holds = xdp.is_some_and(|held| held.attached.is_some());
+        let second = Slot::second(&interface.role, xdp_holds);
+        for slot in second {
+            self.hold(index, interface, *slot, programs);
+        }
+        first.iter().chain(second).copied()
     }
 
     /// Takes the best rung there is for the slot, unless that was settled before and nothing that
     /// decides it has changed.
-    fn hold(
-        &mut self,
+    fn hold(&mut self, index: u32, interface: &Wanted, slot: Slot, programs: &mut Loaded) {
+        let now = self.circumstances(index, interface, slot);
+        let before = self.held.remove(&(index, slot)).unwrap_or_default();
+        let held = if before.is_settled(&now) {
+            before
+        } else {
+            let held = self.climb(index, interface, slot, now, programs);
+            held.tell(slot.program(), &before.attempts);
+            held
+        };
+        self.held.insert((index, slot), held);
+    }
+
+    fn circumstances(&self, index: u32, interface: &Wanted, slot: Slot) -> Circumstances {
+        let foreign = match slot {
+            Slot::UplinkXdp => &interface.xdp - &self.our_programs(index),
+            _ => BTreeSet::new(),
+        };
+        Circumstances {
+            mtu: interface.mtu,
+            foreign,
+            rungs: slot.rungs(&interface.role, self.without_tcx),
+        }
+    }
+
+    fn our_programs(&self, index: u32) -> BTreeSet<u32> {
+        let ours = list_ours(&self.links).unwrap_or_default();
+        let here = ours.into_iter().filter(|one| one.ifindex == index);
+        here.map(|one| one.program_id).collect()
+    }
+
+    /// Tries one rung after the other until one is taken.
+    fn climb(
+        &self,
         index: u32,
         interface: &Wanted,
         slot: Slot,
-        modes: &[Mode],
+        circumstances: Circumstances,
         programs: &mut Loaded,
-    ) {
-        let ours: BTreeSet<u32> = self.our_xdp(index);
-        let foreign = if slot == Slot::UplinkXdp {
-            &interface.xdp - &ours
-        } else {
-            BTreeSet::new()
-        };
-        let circumstances = (interface.mtu, foreign, modes.to_vec());
-        if let Some(held) = self.held.get(&(index, slot))
-            && held.circumstances == circumstances
-            && held.attached.is_some()
-        {
-            return;
-        }
-        let before = self
-            .held
-            .get(&(index, slot))
-            .map(|held| held.attempts.clone());
-        let before = before.unwrap_or_default();
+    ) -> Held {
         let mut held = Held {
             interface: interface.name.clone(),
-            circumstances,
             ..Held::default()
         };
-        for mode in modes {
+        for mode in &circumstances.rungs {
             let Some(kind) = slot.kind(*mode) else {
                 continue;
             };
-            let hook = Hook {
-                interface: interface.name.clone(),
-                ifindex: index,
-                kind,
-                program: slot.program().into(),
-            };
-            match self.attach(&hook, slot, programs) {
-                Ok(attached) => {
-                    tracing::info!(
-                        interface = hook.interface,
-                        program = hook.program,
-                        ?mode,
-                        "attached"
-                    );
-                    held.attempts.push(Attempt {
-                        mode: *mode,
-                        outcome: Ok(()),
-                    });
-                    held.attached = Some((kind, attached));
-                    break;
-                }
-                Err(error) => {
-                    let attempt = Attempt {
-                        mode: *mode,
-                        outcome: Err((error.reason, error.message)),
-                    };
-                    if !before.contains(&attempt) {
-                        tracing::warn!(
-                            interface = hook.interface, program = hook.program, ?mode,
-                            outcome = ?attempt.outcome, "refused"
-                        );
-                    }
-                    held.attempts.push(attempt);
-                }
+            let hook = hook(&interface.name, index, kind, slot.program());
+            let tried = self.attach(&hook, slot, programs);
+            held.attached = tried.as_ref().ok().map(|attached| (kind, *attached));
+            let outcome = tried.map(drop);
+            let outcome = outcome.map_err(|error| (error.reason, error.message));
+            let mode = *mode;
+            held.attempts.push(Attempt { mode, outcome });
+            if held.attached.is_some() {
+                break;
             }
         }
-        self.held.insert((index, slot), held);
+        Held {
+            circumstances,
+            ..held
+        }
     }
 
     fn attach(
@@ -240,29 +172,15 @@ impl Hooks {
         slot: Slot,
         programs: &mut Loaded,
     ) -> Result<Attached, AttachError> {
-        if slot == Slot::UplinkXdp {
-            let program = programs.xdp(slot.program()).map_err(|e| unloaded(&e))?;
-            let fd = program.fd().map_err(|e| unloaded(&e))?;
-            return attach(hook, fd.as_fd(), &self.links);
-        }
-        let program = programs.tc(slot.program()).map_err(|e| unloaded(&e))?;
-        let fd = program.fd().map_err(|e| unloaded(&e))?;
-        attach(hook, fd.as_fd(), &self.links)
-    }
-
-    fn our_xdp(&self, index: u32) -> BTreeSet<u32> {
-        let ours = list_ours(&self.links).unwrap_or_default();
-        let here = ours.into_iter().filter(|one| one.ifindex == index);
-        here.map(|one| one.program_id).collect()
+        let program = programs.program(slot.program());
+        let program = program.map_err(|error| unloaded(&error))?;
+        attach(hook, program.as_fd(), &self.links)
     }
 
     /// Forgets what the kernel no longer has: somebody detached it, or its device went away.
     fn forget_what_is_gone(&mut self) -> Result<(), HookError> {
-        let there: BTreeSet<_> = list_ours(&self.links)
-            .map_err(HookError::List)?
-            .into_iter()
-            .map(|one| (one.ifindex, one.kind))
-            .collect();
+        let ours = list_ours(&self.links).map_err(HookError::List)?;
+        let there: BTreeSet<_> = ours.iter().map(|one| (one.ifindex, one.kind)).collect();
         self.held.retain(|(index, _), held| match held.attached {
             Some((kind, _)) => there.contains(&(*index, kind)),
             None => true,
@@ -271,34 +189,38 @@ impl Hooks {
     }
 
     fn give_up_the_rest(&self) -> Result<(), HookError> {
-        let wanted: BTreeSet<_> = self
-            .held
-            .iter()
+        let ours = list_ours(&self.links).map_err(HookError::List)?;
+        let held = self.held.iter();
+        let wanted: BTreeSet<_> = held
             .filter_map(|((index, _), held)| Some((*index, held.attached?.0)))
             .collect();
-        for one in list_ours(&self.links).map_err(HookError::List)? {
-            if wanted.contains(&(one.ifindex, one.kind)) {
-                continue;
-            }
-            let program = program_of(one.kind).to_owned();
-            let hook = Hook {
-                interface: one.interface.clone(),
-                ifindex: one.ifindex,
-                kind: one.kind,
-                program: program.clone(),
-            };
-            tracing::info!(interface = one.interface, kind = ?one.kind, "detaching");
-            detach(&hook, &self.links).map_err(|source| HookError::Detach {
-                program,
-                interface: one.interface,
-                source,
-            })?;
-        }
-        Ok(())
+        let rest = ours.into_iter();
+        rest.filter(|one| !wanted.contains(&(one.ifindex, one.kind)))
+            .try_for_each(|one| self.give_up(one))
+    }
+
+    fn give_up(&self, one: Attachment) -> Result<(), HookError> {
+        let program = slot::program_of(one.kind);
+        let hook = hook(&one.interface, one.ifindex, one.kind, program);
+        tracing::info!(interface = one.interface, kind = ?one.kind, "detaching");
+        detach(&hook, &self.links).map_err(|source| HookError::Detach {
+            program: hook.program,
+            interface: one.interface,
+            source,
+        })
     }
 }
 
-fn unloaded(error: &dyn std::error::Error) -> AttachError {
+fn hook(interface: &str, ifindex: u32, kind: HookKind, program: &str) -> Hook {
+    Hook {
+        interface: interface.to_owned(),
+        ifindex,
+        kind,
+        program: program.to_owned(),
+    }
+}
+
+fn unloaded(error: &LoadError) -> AttachError {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     if text.contains("Operation not permitted") {
@@ -312,14 +234,5 @@ fn unloaded(error: &dyn std::error::Error) -> AttachError {
     AttachError {
         reason: Reason::ProbeFailed,
         message: first.to_owned(),
-    }
-}
-
-/// Only a name for the message and the `clsact` filter: the direction decides.
-fn program_of(kind: HookKind) -> &'static str {
-    match kind {
-        HookKind::XdpNative | HookKind::XdpGeneric => "stoq_uplink",
-        HookKind::TcxIngress | HookKind::ClsactIngress => "stoq_pod_out",
-        HookKind::TcxEgress | HookKind::ClsactEgress => "stoq_pod_in",
     }
 }

@@ -5,7 +5,7 @@
 //! entered to find a pod.
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod host_side;
 mod message;
 mod news;

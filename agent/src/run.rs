@@ -106,10 +106,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         if due || last.elapsed() >= RESYNC {
             let (state, objects) = (node.state(), directory.objects());
             tokio::task::block_in_place(|| agent.pass(&state, &objects));
-            agent
-                .unresolved
-                .iter()
-                .for_each(|missing| node.resolve(missing));
+            { agent.plan.unresolved() }.for_each(|missing| node.resolve(missing));
             last = Instant::now();
         }
         due = tokio::select! {
@@ -160,7 +157,6 @@ struct Agent {
     plan: Plan,
     applied: Applied,
     bypassed: BTreeSet<IpAddr>,
-    unresolved: Vec<crate::node::Missing>,
 }
 
 impl Agent {
@@ -199,14 +195,12 @@ impl Agent {
             plan: Plan::default(),
             applied: Applied::default(),
             bypassed: BTreeSet::new(),
-            unresolved: Vec::new(),
         }
     }
 
     fn pass(&mut self, node: &crate::node::NodeState, objects: &Objects) {
         let began = Instant::now();
         self.plan = plan(node, objects, &self.settings, &self.bypassed);
-        self.unresolved = std::mem::take(&mut self.plan.unresolved);
         // A refused object may be one that an earlier agent had in force.
         let keep = !objects.problems.is_empty();
         self.taken = false;
@@ -286,9 +280,7 @@ impl Agent {
         let now = crate::sweep::monotonic();
         let places: BTreeMap<IpAddr, bool> = self
             .plan
-            .transports
-            .iter()
-            .flat_map(|one| &one.pods)
+            .pods()
             .flat_map(|pod| pod.ips.iter().map(|ip| (*ip, &pod.place)))
             .filter_map(|(ip, place)| match place {
                 Place::Pod(_) => Some((ip, false)),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::state::{Interface, Kind, Mac, NodeState, Route};
 
-pub(super) fn device(index: u32, name: &str, kind: Kind) -> Interface {
+pub(crate) fn device(index: u32, name: &str, kind: Kind) -> Interface {
     let pair = matches!(kind, Kind::Veth | Kind::Netkit);
     Interface {
         index,
@@ -22,7 +22,7 @@ pub(super) fn device(index: u32, name: &str, kind: Kind) -> Interface {
     }
 }
 
-pub(super) fn node(devices: impl IntoIterator<Item = Interface>) -> NodeState {
+pub(crate) fn node(devices: impl IntoIterator<Item = Interface>) -> NodeState {
     let interfaces = devices.into_iter().map(|one| (one.index, one)).collect();
     NodeState {
         interfaces,
@@ -31,33 +31,33 @@ pub(super) fn node(devices: impl IntoIterator<Item = Interface>) -> NodeState {
 }
 
 impl NodeState {
-    pub(super) fn with_address(mut self, ip: &str, index: u32) -> Self {
+    pub(crate) fn with_address(mut self, ip: &str, index: u32) -> Self {
         self.addresses.insert((address(ip), index));
         self
     }
 
-    pub(super) fn with_route(mut self, prefix: &str, devices: &[u32]) -> Self {
+    pub(crate) fn with_route(mut self, prefix: &str, devices: &[u32]) -> Self {
         self.routes.insert(route(prefix, devices, false));
         self
     }
 
-    pub(super) fn with_gateway(mut self, prefix: &str, devices: &[u32]) -> Self {
+    pub(crate) fn with_gateway(mut self, prefix: &str, devices: &[u32]) -> Self {
         self.routes.insert(route(prefix, devices, true));
         self
     }
 
-    pub(super) fn with_neighbour(mut self, bridge: u32, ip: &str, mac: Mac) -> Self {
+    pub(crate) fn with_neighbour(mut self, bridge: u32, ip: &str, mac: Mac) -> Self {
         self.neighbours.insert((bridge, address(ip)), mac);
         self
     }
 
-    pub(super) fn with_port(mut self, bridge: u32, mac: Mac, port: u32) -> Self {
+    pub(crate) fn with_port(mut self, bridge: u32, mac: Mac, port: u32) -> Self {
         self.fdb.insert((bridge, mac), port);
         self
     }
 }
 
-pub(super) fn address(ip: &str) -> IpAddr {
+pub(crate) fn address(ip: &str) -> IpAddr {
     ip.parse().unwrap()
 }
 

@@ -1,0 +1,148 @@
+//! The places for programs on an interface, whatever rung each is on. Pure.
+
+use stoq_ebpf::attach::{HookKind, Mode};
+
+use crate::plan::Role;
+
+/// One place for one program on one interface, whatever rung it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// `stoq_uplink`.
+    UplinkXdp,
+    /// `stoq_uplink_in`.
+    UplinkIn,
+    /// `stoq_uplink_out`.
+    UplinkOut,
+    /// `stoq_pod_in`.
+    PodIn,
+    /// `stoq_pod_out`.
+    PodOut,
+}
+
+impl Slot {
+    /// Name of its program.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::UplinkXdp => "stoq_uplink",
+            Self::UplinkIn => "stoq_uplink_in",
+            Self::UplinkOut => "stoq_uplink_out",
+            Self::PodIn => "stoq_pod_in",
+            Self::PodOut => "stoq_pod_out",
+        }
+    }
+
+    /// The hook of a rung for it, if the rung has one.
+    pub(super) fn kind(self, mode: Mode) -> Option<HookKind> {
+        match (self, mode) {
+            (Self::UplinkXdp, Mode::Native) => Some(HookKind::XdpNative),
+            (Self::UplinkXdp, Mode::Generic) => Some(HookKind::XdpGeneric),
+            (Self::UplinkIn | Self::PodOut, Mode::Tcx) => Some(HookKind::TcxIngress),
+            (Self::UplinkIn | Self::PodOut, Mode::Clsact) => Some(HookKind::ClsactIngress),
+            (Self::UplinkOut | Self::PodIn, Mode::Tcx) => Some(HookKind::TcxEgress),
+            (Self::UplinkOut | Self::PodIn, Mode::Clsact) => Some(HookKind::ClsactEgress),
+            _ => None,
+        }
+    }
+
+    /// The rungs to try for it, best first.
+    pub(super) fn rungs(self, role: &Role, without_tcx: bool) -> Vec<Mode> {
+        match (self, role) {
+            (Self::UplinkXdp, Role::Uplink { modes, .. }) => modes.clone(),
+            (Self::UplinkXdp, Role::Pod) => Vec::new(),
+            _ if without_tcx => vec![Mode::Clsact],
+            _ => vec![Mode::Tcx, Mode::Clsact],
+        }
+    }
+
+    /// Those of an interface for which XDP is tried: what it comes to decides about the others.
+    pub(super) fn first(role: &Role) -> &'static [Self] {
+        match role {
+            Role::Pod => &[],
+            Role::Uplink { .. } => &[Self::UplinkXdp],
+        }
+    }
+
+    /// The others. An uplink whose XDP holds is guarded by it, not by TC.
+    pub(super) fn second(role: &Role, xdp_holds: bool) -> &'static [Self] {
+        match role {
+            Role::Pod => &[Self::PodIn, Self::PodOut],
+            Role::Uplink {
+                endpoints: false, ..
+            } => &[],
+            Role::Uplink { .. } if xdp_holds => &[Self::UplinkOut],
+            Role::Uplink { .. } => &[Self::UplinkOut, Self::UplinkIn],
+        }
+    }
+}
+
+/// Only a name for the message and the `clsact` filter: the direction decides.
+pub(super) fn program_of(kind: HookKind) -> &'static str {
+    match kind {
+        HookKind::XdpNative | HookKind::XdpGeneric => "stoq_uplink",
+        HookKind::TcxIngress | HookKind::ClsactIngress => "stoq_pod_out",
+        HookKind::TcxEgress | HookKind::ClsactEgress => "stoq_pod_in",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Slot::{PodIn, PodOut, UplinkIn, UplinkOut, UplinkXdp};
+
+    const fn uplink(modes: Vec<Mode>, endpoints: bool) -> Role {
+        Role::Uplink { modes, endpoints }
+    }
+
+    #[test]
+    fn the_role_and_what_xdp_came_to_decide_the_slots() {
+        type Slots<'a> = &'a [Slot];
+        let cases: [(Role, bool, Slots<'_>, Slots<'_>); 5] = [
+            (Role::Pod, false, &[], &[PodIn, PodOut]),
+            (uplink(vec![], false), false, &[UplinkXdp], &[]),
+            (uplink(vec![], false), true, &[UplinkXdp], &[]),
+            (uplink(vec![], true), true, &[UplinkXdp], &[UplinkOut]),
+            (
+                uplink(vec![], true),
+                false,
+                &[UplinkXdp],
+                &[UplinkOut, UplinkIn],
+            ),
+        ];
+        for (role, xdp_holds, first, second) in cases {
+            assert_eq!(Slot::first(&role), first, "{role:?}");
+            assert_eq!(
+                Slot::second(&role, xdp_holds),
+                second,
+                "{role:?} {xdp_holds}"
+            );
+        }
+    }
+
+    #[test]
+    fn rungs_are_the_roles_for_xdp_and_the_kernels_for_tc() {
+        let both = || uplink(vec![Mode::Native, Mode::Generic], true);
+        let cases: [(Slot, Role, bool, &[Mode]); 6] = [
+            (UplinkXdp, both(), false, &[Mode::Native, Mode::Generic]),
+            (UplinkXdp, both(), true, &[Mode::Native, Mode::Generic]),
+            (UplinkXdp, uplink(vec![], true), false, &[]),
+            (UplinkIn, both(), false, &[Mode::Tcx, Mode::Clsact]),
+            (PodOut, Role::Pod, false, &[Mode::Tcx, Mode::Clsact]),
+            (PodOut, Role::Pod, true, &[Mode::Clsact]),
+        ];
+        for (slot, role, without_tcx, rungs) in cases {
+            assert_eq!(slot.rungs(&role, without_tcx), rungs, "{slot:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn every_rung_of_a_slot_has_a_hook_of_that_rung() {
+        let role = uplink(vec![Mode::Native, Mode::Generic], true);
+        for slot in [UplinkXdp, UplinkIn, UplinkOut, PodIn, PodOut] {
+            for mode in slot.rungs(&role, false) {
+                assert_eq!(slot.kind(mode).map(HookKind::mode), Some(mode), "{slot:?}");
+            }
+            assert_eq!(slot.kind(Mode::None), None);
+        }
+        assert_eq!(PodIn.kind(Mode::Native), None, "a pod keeps its offloads");
+    }
+}

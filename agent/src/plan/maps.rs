@@ -1,0 +1,87 @@
+//! What the maps are to hold.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use stoq_crds::{Filter, FilterMode, Port, Protocol, Tier, Transport};
+use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, Mode, PolicySpec, Rates};
+
+use super::{PlannedPod, PlannedTransport};
+use crate::node::NodeState;
+use crate::objects::Objects;
+
+/// `planned` is made of the objects' transports, one by one.
+pub(super) fn desired(
+    node: &NodeState,
+    objects: &Objects,
+    planned: &[PlannedTransport],
+) -> Desired {
+    let pairs = objects.transports.iter().zip(planned);
+    let here = pairs.filter(|(_, planned)| planned.is_here());
+    Desired {
+        transports: here
+            .map(|(spec, planned)| transport(spec, planned))
+            .collect(),
+        nodes: node_addresses(node),
+    }
+}
+
+fn transport(spec: &Transport, planned: &PlannedTransport) -> DesiredTransport {
+    let pods = planned.pods.iter().filter(|pod| pod.has_place());
+    DesiredTransport {
+        name: spec.name.to_string(),
+        policy: policy(&spec.filter),
+        per_pod_counters: spec.tier == Tier::Pod,
+        endpoints: pods.flat_map(|pod| endpoints(pod, &spec.ports)).collect(),
+    }
+}
+
+fn endpoints(pod: &PlannedPod, ports: &[Port]) -> impl Iterator<Item = DesiredEndpoint> {
+    let sockets = pod
+        .ips
+        .iter()
+        .flat_map(|ip| ports.iter().map(move |port| (ip, port)));
+    sockets.map(|(ip, port)| DesiredEndpoint {
+        addr: *ip,
+        port: port.number.get(),
+        quic: port.protocol == Protocol::Quic,
+        uplink: pod.place.at_uplink(ip),
+        owner: pod.owner,
+    })
+}
+
+fn policy(filter: &Filter) -> PolicySpec {
+    let (source, unestablished) = (&filter.limits.per_source, &filter.limits.unestablished);
+    PolicySpec {
+        mode: mode(filter.mode),
+        validate_initial: filter.quic.validate_initial,
+        reject_unknown_versions: filter.quic.reject_unknown_versions,
+        allow: filter.allow.clone(),
+        deny: filter.deny.clone(),
+        exempt: source.exempt.clone(),
+        source: Rates {
+            packets_per_second: source.packets_per_second,
+            initials_per_second: source.initials_per_second,
+        },
+        source_prefix_v4: source.prefix_v4,
+        source_prefix_v6: source.prefix_v6,
+        unestablished: Rates {
+            packets_per_second: unestablished.packets_per_second,
+            initials_per_second: unestablished.initials_per_second,
+        },
+        burst: filter.limits.burst,
+    }
+}
+
+fn mode(mode: FilterMode) -> Mode {
+    match mode {
+        FilterMode::Enforce => Mode::Enforce,
+        FilterMode::Monitor => Mode::Monitor,
+        FilterMode::Off => Mode::Off,
+    }
+}
+
+fn node_addresses(node: &NodeState) -> Vec<IpAddr> {
+    let own: BTreeSet<_> = node.addresses.iter().map(|(ip, _)| *ip).collect();
+    own.into_iter().filter(|ip| !ip.is_loopback()).collect()
+}

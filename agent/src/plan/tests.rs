@@ -1,0 +1,220 @@
+use std::collections::BTreeSet;
+
+use stoq_crds::{Object, read_objects};
+
+use super::*;
+use crate::node::fixture::{address, device, node};
+use crate::node::{Kind, Mac};
+
+const EDGE: &str = "
+apiVersion: stoq.io/v1alpha1
+kind: StoqTransport
+metadata: {name: edge}
+spec: {podSelector: {}, ports: [{port: 4433}]}
+---
+";
+
+/// Two addresses of each pod in the order given.
+fn pod(name: &str, ips: [&str; 2]) -> String {
+    let [first, second] = ips;
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\n\
+         status: {{phase: Running, podIPs: [{{ip: '{first}'}}, {{ip: '{second}'}}]}}\n---\n"
+    )
+}
+
+fn routed() -> String {
+    pod("routed", ["10.0.0.1", "fd00::1"])
+}
+
+fn objects(yaml: &str) -> Objects {
+    let mut objects = Objects::default();
+    for read in read_objects(yaml) {
+        match read.unwrap() {
+            Object::Transport(one) => objects.transports.push(*one),
+            Object::Pod(one) => objects.pods.push(*one),
+        }
+    }
+    objects
+}
+
+/// An uplink, a routed pod's interface, and a bridge that knows no pod.
+fn machine() -> NodeState {
+    let devices = [
+        device(2, "eth0", Kind::Hardware),
+        device(3, "cali1", Kind::Veth),
+        device(4, "cni0", Kind::Bridge),
+    ];
+    node(devices)
+        .with_address("192.0.2.1", 2)
+        .with_address("127.0.0.1", 1)
+        .with_gateway("0.0.0.0/0", &[2])
+        .with_route("10.0.0.1/32", &[3])
+        .with_route("10.1.0.0/24", &[4])
+}
+
+fn planned(yaml: &str, bypassed: &[&str]) -> Plan {
+    let bypassed: BTreeSet<IpAddr> = bypassed.iter().map(|ip| address(ip)).collect();
+    plan(&machine(), &objects(yaml), &Settings::default(), &bypassed)
+}
+
+/// `name role`, with the uplink's modes and whether endpoints live there.
+fn interfaces(plan: &Plan) -> Vec<String> {
+    let each = plan.interfaces.values().map(|one| match &one.role {
+        Role::Pod => format!("{} pod", one.name),
+        Role::Uplink { modes, endpoints } => {
+            let live = if *endpoints { " endpoints" } else { "" };
+            format!("{} {modes:?}{live}", one.name)
+        }
+    });
+    each.collect()
+}
+
+/// `transport address place`.
+fn endpoints(plan: &Plan) -> Vec<String> {
+    let transports = plan.desired.transports.iter();
+    let each = transports.flat_map(|one| {
+        one.endpoints.iter().map(|endpoint| {
+            let place = if endpoint.uplink { "uplink" } else { "pod" };
+            format!("{} {} {place}", one.name, endpoint.addr)
+        })
+    });
+    each.collect()
+}
+
+#[test]
+fn a_pods_place_decides_interfaces_and_endpoints() {
+    let host = pod("host", ["192.0.2.1", "fd00::9"]);
+    let bridged = pod("bridged", ["10.1.0.1", "fd00::2"]);
+    let addressless = "apiVersion: v1\nkind: Pod\nmetadata: {name: new}\n".to_owned();
+    // pods, bypassed, interfaces, endpoints
+    type Case<'a> = (
+        &'a str,
+        &'a String,
+        &'a [&'a str],
+        &'a [&'a str],
+        &'a [&'a str],
+    );
+    let none = String::new();
+    let cases: [Case<'_>; 7] = [
+        ("no pod", &none, &[], &[], &[]),
+        (
+            "routed",
+            &routed(),
+            &[],
+            &["eth0 [Native]", "cali1 pod"],
+            &["default/edge 10.0.0.1 pod", "default/edge fd00::1 pod"],
+        ),
+        (
+            "bypassed in IPv6",
+            &routed(),
+            &["fd00::1"],
+            &["eth0 [Native] endpoints", "cali1 pod"],
+            &["default/edge 10.0.0.1 pod", "default/edge fd00::1 uplink"],
+        ),
+        (
+            "another's address bypassed",
+            &routed(),
+            &["fd00::7"],
+            &["eth0 [Native]", "cali1 pod"],
+            &["default/edge 10.0.0.1 pod", "default/edge fd00::1 pod"],
+        ),
+        (
+            "on the host's network",
+            &host,
+            &[],
+            &["eth0 [Native] endpoints"],
+            &[
+                "default/edge 192.0.2.1 uplink",
+                "default/edge fd00::9 uplink",
+            ],
+        ),
+        ("not resolved", &bridged, &[], &[], &[]),
+        ("without an address", &addressless, &[], &[], &[]),
+    ];
+    for (case, pods, bypassed, on, at) in cases {
+        let plan = planned(&format!("{EDGE}{pods}"), bypassed);
+        assert_eq!(interfaces(&plan), on, "{case}");
+        assert_eq!(endpoints(&plan), at, "{case}");
+    }
+}
+
+#[test]
+fn a_pod_without_a_place_hinders_no_other_and_is_asked_for_where_that_helps() {
+    let bridged = pod("bridged", ["10.1.0.1", "fd00::2"]);
+    let plan = planned(&format!("{EDGE}{bridged}{}", routed()), &[]);
+    assert_eq!(interfaces(&plan), ["eth0 [Native]", "cali1 pod"]);
+    let asked: Vec<_> = plan.unresolved().filter_map(Missing::resolvable).collect();
+    assert_eq!(asked, [(4, address("10.1.0.1"))]);
+    let known = machine().with_neighbour(4, "10.1.0.1", Mac([2; 6]));
+    let objects = objects(&format!("{EDGE}{bridged}"));
+    let plan = super::plan(&known, &objects, &Settings::default(), &BTreeSet::new());
+    let why = plan.unresolved().next().unwrap().to_string();
+    assert!(why.contains("knows no port"), "{why}");
+}
+
+#[test]
+fn uplinks_try_what_any_transport_with_a_pod_here_would_take() {
+    let transport = |name: &str, port: u16, xdp: &str| {
+        format!(
+            "apiVersion: stoq.io/v1alpha1\nkind: StoqTransport\nmetadata: {{name: {name}}}\n\
+             spec: {{podSelector: {{}}, ports: [{{port: {port}}}], acceleration: {{{xdp}}}}}\n---\n"
+        )
+    };
+    let elsewhere = transport("else", 3, "xdpModes: [Generic]")
+        .replace("podSelector: {}", "podSelector: {matchLabels: {app: none}}");
+    let off = transport("off", 1, "xdp: Disabled");
+    let generic = transport("generic", 2, "xdpModes: [Generic]");
+    for (transports, modes) in [
+        (EDGE.to_owned(), "eth0 [Native]"),
+        (off.clone(), "eth0 []"),
+        (generic.clone(), "eth0 [Generic]"),
+        (format!("{EDGE}{generic}{off}"), "eth0 [Native, Generic]"),
+        (format!("{EDGE}{elsewhere}"), "eth0 [Native]"),
+    ] {
+        let plan = planned(&format!("{transports}{}", routed()), &[]);
+        assert_eq!(interfaces(&plan), [modes, "cali1 pod"], "{transports}");
+    }
+}
+
+#[test]
+fn the_loser_of_a_conflict_takes_no_part() {
+    let younger = EDGE.replace("name: edge", "name: edge2");
+    let plan = planned(&format!("{EDGE}{younger}{}", routed()), &[]);
+    let [winner, loser] = &plan.transports[..] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((winner.pods.len(), &winner.conflict), (1, &None));
+    assert_eq!(loser.pods.len(), 0);
+    assert!(loser.conflict.as_ref().unwrap().contains("default/edge"));
+    assert_eq!(plan.desired.transports.len(), 1);
+}
+
+#[test]
+fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
+    let settings = Settings {
+        uplinks: vec!["cali1".into(), "eth7".into()],
+    };
+    let objects = objects(&format!("{EDGE}{}", routed()));
+    let plan = plan(&machine(), &objects, &settings, &BTreeSet::new());
+    assert_eq!(interfaces(&plan), ["cali1 [Native]"]);
+    assert_eq!(plan.missing_uplinks, ["eth7"]);
+}
+
+#[test]
+fn the_machines_addresses_are_the_nodes_but_loopback() {
+    assert_eq!(planned("", &[]).desired.nodes, [address("192.0.2.1")]);
+}
+
+#[test]
+fn another_pod_of_the_same_name_is_another_owner() {
+    let with_uid =
+        |uid: &str| routed().replace("name: routed", &format!("name: routed, uid: {uid}"));
+    let owner = |yaml: &str| {
+        let plan = planned(&format!("{EDGE}{yaml}"), &[]);
+        plan.desired.transports[0].endpoints[0].owner
+    };
+    assert_eq!(owner(&with_uid("a")), owner(&with_uid("a")));
+    assert_ne!(owner(&with_uid("a")), owner(&with_uid("b")));
+    assert_eq!(owner(&routed()), owner(&routed()));
+}

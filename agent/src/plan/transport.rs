@@ -1,0 +1,70 @@
+//! Transports, their conflicts and their pods.
+
+use std::collections::BTreeMap;
+
+use stoq_crds::{Acceleration, ObjectName, Pod, Policy, Tier, resolve_conflicts};
+use stoq_ebpf::attach::ladder::{self, XdpPolicy};
+
+use super::PlannedPod;
+use crate::objects::Objects;
+
+/// A transport and what the plan made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedTransport {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// Why it takes no part, if so.
+    pub conflict: Option<String>,
+    /// How much XDP it wants.
+    pub xdp: XdpPolicy,
+    /// Fineness of its metrics.
+    pub tier: Tier,
+    /// Its pods; none if it takes no part.
+    pub pods: Vec<PlannedPod>,
+}
+
+impl PlannedTransport {
+    /// Whether any of its pods is guarded and observed here.
+    pub fn is_here(&self) -> bool {
+        self.pods.iter().any(PlannedPod::has_place)
+    }
+}
+
+pub(super) fn planned(
+    objects: &Objects,
+    place: impl Fn(&Pod) -> PlannedPod,
+) -> Vec<PlannedTransport> {
+    let mut conflicts = conflicts(objects);
+    let each = objects.transports.iter().map(|transport| {
+        let conflict = conflicts.remove(&transport.name);
+        let takes_part = conflict.is_none();
+        let selected = { objects.pods.iter() }.filter(|pod| takes_part && transport.selects(pod));
+        PlannedTransport {
+            name: transport.name.clone(),
+            pods: selected.map(&place).collect(),
+            xdp: xdp_policy(&transport.acceleration),
+            tier: transport.tier,
+            conflict,
+        }
+    });
+    each.collect()
+}
+
+fn conflicts(objects: &Objects) -> BTreeMap<ObjectName, String> {
+    let found = resolve_conflicts(&objects.transports, &objects.pods);
+    let each = found.into_iter();
+    each.map(|one| (one.loser.clone(), one.to_string()))
+        .collect()
+}
+
+fn xdp_policy(acceleration: &Acceleration) -> XdpPolicy {
+    XdpPolicy {
+        policy: match acceleration.xdp {
+            Policy::Require => ladder::Policy::Require,
+            Policy::Prefer => ladder::Policy::Prefer,
+            Policy::Disabled => ladder::Policy::Disabled,
+        },
+        native: acceleration.xdp_modes.native,
+        generic: acceleration.xdp_modes.generic,
+    }
+}

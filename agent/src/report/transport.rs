@@ -1,0 +1,73 @@
+//! Transports: the rung in force, and why not a better one.
+
+use stoq_ebpf::attach::Mode;
+use stoq_ebpf::attach::ladder::{Effective, effective};
+use stoq_ebpf::capability::Reason;
+use stoq_ebpf::tables::AppliedTransport;
+
+use super::{Pass, pod, rungs};
+use crate::plan::PlannedTransport;
+use crate::status::TransportStatus;
+
+pub(super) fn status(pass: &Pass<'_>, planned: &PlannedTransport) -> TransportStatus {
+    let name = planned.name.to_string();
+    let applied = pass.applied.transports.iter().find(|one| one.name == name);
+    let found = found(pass, planned);
+    TransportStatus {
+        mode: format!("{:?}", found.mode),
+        reason: found.reason.to_string(),
+        message: found.message,
+        ready: found.ready,
+        degraded: found.degraded,
+        ..identity(pass, planned, applied)
+    }
+}
+
+fn identity(
+    pass: &Pass<'_>,
+    planned: &PlannedTransport,
+    applied: Option<&AppliedTransport>,
+) -> TransportStatus {
+    let pods = planned.pods.iter();
+    TransportStatus {
+        namespace: planned.name.namespace.clone(),
+        name: planned.name.name.clone(),
+        accepted: planned.conflict.is_none(),
+        tier: format!("{:?}", planned.tier),
+        index: applied.and_then(|one| one.index),
+        slots: applied.map_or_else(Vec::new, |one| one.slots().collect()),
+        pods: pods
+            .map(|one| pod::status(pass.plan, one, applied))
+            .collect(),
+        ..TransportStatus::default()
+    }
+}
+
+fn found(pass: &Pass<'_>, planned: &PlannedTransport) -> Effective {
+    if let Some(conflict) = &planned.conflict {
+        return nothing(Reason::Conflict, conflict.clone(), false);
+    }
+    if let Some((reason, words)) = &pass.failed {
+        return nothing(*reason, words.clone(), false);
+    }
+    if planned.pods.is_empty() {
+        // Nothing to do is not a fault.
+        let message = "no pod of this node is selected";
+        return nothing(Reason::None, message.to_owned(), true);
+    }
+    if !planned.is_here() {
+        let message = "no selected pod has an interface";
+        return nothing(Reason::None, message.to_owned(), false);
+    }
+    effective(planned.xdp, &rungs::attempts(pass, planned))
+}
+
+fn nothing(reason: Reason, message: String, ready: bool) -> Effective {
+    Effective {
+        mode: Mode::None,
+        reason,
+        message,
+        degraded: false,
+        ready,
+    }
+}
