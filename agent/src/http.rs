@@ -48,22 +48,17 @@ pub async fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 /// Serves for ever. While the address is taken it is tried again; `problem` is told what is wrong, and `None` when it
-/// is over. The first refusal of a row is logged.
+/// is over.
 pub async fn serve(addr: SocketAddr, sources: Sources, problem: impl Fn(Option<String>)) {
-    let mut logged = false;
     loop {
         match bind(addr).await {
             Ok(listener) => {
-                logged = false;
                 problem(None);
                 // Ends only with an error of the listener: it is bound anew.
                 let served = axum::serve(listener, router(sources.clone())).await;
                 tracing::warn!("http on {addr} ended: {served:?}");
             }
             Err(error) => {
-                if !std::mem::replace(&mut logged, true) {
-                    tracing::warn!("{error}; trying again every {} s", RETRY_AFTER.as_secs());
-                }
                 problem(Some(error.to_string()));
             }
         }

@@ -13,7 +13,7 @@ pub enum HostSide {
     Interface(u32),
     /// Nowhere of its own: the pod has this address of the machine (hostNetwork).
     HostNetwork(IpAddr),
-    /// Not known, at least for now.
+    /// Not known, and why; asking the network may help.
     NotFound(Missing),
 }
 

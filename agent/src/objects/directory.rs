@@ -56,7 +56,6 @@ impl Directory {
             source,
         })?;
         let first = merge(&Objects::default(), &files);
-        warn_of_new(&Objects::default(), &first);
         let (published, objects) = watch::channel(Arc::new(first));
         let reader = Reader {
             path: path.clone(),
@@ -124,7 +123,6 @@ impl Reader {
         self.files = files;
         let previous = self.published.borrow().clone();
         let fresh = self.objects(&previous);
-        warn_of_new(&previous, &fresh);
         if fresh != *previous {
             self.published.send_replace(Arc::new(fresh));
         }
@@ -148,16 +146,6 @@ fn all_kept(previous: &Objects, path: &Path, reason: &str) -> Objects {
     Objects {
         problems: vec![problem],
         ..previous.clone()
-    }
-}
-
-fn warn_of_new(previous: &Objects, fresh: &Objects) {
-    for problem in fresh
-        .problems
-        .iter()
-        .filter(|one| !previous.problems.contains(one))
-    {
-        tracing::warn!("{problem}");
     }
 }
 
