@@ -58,10 +58,11 @@ fn nobody_is_told_which_gates_are_closed_and_by_what() {
     in_scratch(|scratch| {
         let printed = probe_under("--reuid=65534 --regid=65534 --clear-groups", scratch);
         for (gate, words) in [
-            ("xdp-program", "missing CAP_BPF"),
-            ("map-lpm-trie", "missing CAP_BPF"),
-            ("tcx", "missing CAP_BPF, CAP_NET_ADMIN"),
-            ("af-xdp", "missing CAP_NET_RAW"),
+            ("xdp-program Unavailable", "missing CAP_BPF"),
+            ("map-lpm-trie Unavailable", "missing CAP_BPF"),
+            ("xdp-native Unknown", "no scratch devices: EPERM"),
+            ("tcx Unknown", "missing CAP_BPF, CAP_NET_ADMIN"),
+            ("af-xdp Unavailable", "missing CAP_NET_RAW"),
         ] {
             let line = line_of(&printed, gate);
             assert!(line.contains("PermissionDenied"), "{line}");

@@ -71,13 +71,17 @@ impl Gate {
     }
 
     pub(super) fn refused(name: &'static str, needed: &[Capability], error: &KernelError) -> Self {
-        let message = match error.errno {
-            Errno::PERM | Errno::ACCESS => {
-                format!("{error} ({})", Confinement::read().closed_by(needed))
-            }
-            _ => error.to_string(),
-        };
-        Self::unavailable(name, reason(error.errno), message)
+        Self::unavailable(name, reason(error.errno), confined(error, needed))
+    }
+}
+
+/// The kernel's words, and of a permission that is denied what denies it.
+pub(super) fn confined(error: &KernelError, needed: &[Capability]) -> String {
+    match error.errno {
+        Errno::PERM | Errno::ACCESS => {
+            format!("{error} ({})", Confinement::read().closed_by(needed))
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
 
 use super::scratch::Pair;
-use super::{Gate, Reason, af_xdp, objects::LOAD};
+use super::{Gate, Reason, af_xdp, gate::confined, objects::LOAD};
 use crate::kernel::confinement::Capability;
 use crate::kernel::device;
 use crate::sys::KernelError;
@@ -40,7 +40,7 @@ pub(super) fn gates(pair: &MaybePair) -> Vec<Gate> {
     ]
 }
 
-/// What forbids to make devices forbids to attach to them; another obstacle tells nothing about the hook.
+/// Without devices to try on, nothing is known about the hook.
 fn tried(
     name: &'static str,
     pair: &MaybePair,
@@ -48,15 +48,18 @@ fn tried(
 ) -> Gate {
     match pair {
         Ok(pair) => Gate::tried(name, LOAD, probe(pair)),
-        Err(error) if error.errno == Errno::PERM => Gate::refused(name, LOAD, error),
-        Err(error) => no_pair(name, error),
+        Err(error) => no_pair(name, LOAD, error),
     }
 }
 
 /// The gate of a hook that could not be tried.
-pub(super) fn no_pair(name: &'static str, error: &KernelError) -> Gate {
-    let message = format!("no scratch devices: {error}");
-    Gate::unknown(name, Reason::ProbeFailed, message)
+pub(super) fn no_pair(name: &'static str, needed: &[Capability], error: &KernelError) -> Gate {
+    let reason = match error.errno {
+        Errno::PERM | Errno::ACCESS => Reason::PermissionDenied,
+        _ => Reason::ProbeFailed,
+    };
+    let message = format!("no scratch devices: {}", confined(error, needed));
+    Gate::unknown(name, reason, message)
 }
 
 /// The socket comes before the device: it takes another capability.
@@ -68,7 +71,7 @@ fn af_xdp_socket(pair: &MaybePair) -> Gate {
     }
     match pair {
         Ok(pair) => Gate::tried(NAME, NEEDED, af_xdp::bind(&pair.near)),
-        Err(error) => no_pair(NAME, error),
+        Err(error) => no_pair(NAME, NEEDED, error),
     }
 }
 

@@ -8,6 +8,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::Gate;
 use super::hooks::{self, MaybePair};
+use super::objects::LOAD;
 use crate::kernel::device;
 use crate::kernel::interface::{self, Interface};
 use crate::sys::KernelError;
@@ -69,7 +70,7 @@ fn isolated(probe: fn(&MaybePair) -> Vec<Gate>) -> Vec<Gate> {
 }
 
 fn unknown(names: &[&'static str], error: &KernelError) -> Vec<Gate> {
-    let gates = names.iter().map(|name| hooks::no_pair(name, error));
+    let gates = names.iter().map(|name| hooks::no_pair(name, LOAD, error));
     gates.collect()
 }
 
