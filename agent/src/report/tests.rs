@@ -238,6 +238,16 @@ fn a_transport_that_does_nothing_here_says_why() {
 }
 
 #[test]
+fn reasons_are_those_of_the_api() {
+    let ours = Reason::ALL.iter().map(ToString::to_string);
+    let stable = stoq_crds::Reason::ALL.iter().map(ToString::to_string);
+    assert_eq!(
+        ours.collect::<Vec<_>>(),
+        stable.take(Reason::ALL.len()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_pod_is_told_with_its_place() {
     for (place, expected) in [
         (Place::Pod(POD), ["pod", "cali1", ""]),

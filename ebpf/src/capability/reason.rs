@@ -45,6 +45,32 @@ pub enum Reason {
     Reverted,
 }
 
+impl Reason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 20] = [
+        Self::Native,
+        Self::Generic,
+        Self::Tcx,
+        Self::Clsact,
+        Self::None,
+        Self::Disabled,
+        Self::Paused,
+        Self::PermissionDenied,
+        Self::NotSupported,
+        Self::DriverRejected,
+        Self::MtuTooLarge,
+        Self::Conflict,
+        Self::NoUplink,
+        Self::Overlay,
+        Self::QueueBusy,
+        Self::NoSocket,
+        Self::NoAdmission,
+        Self::KnownBad,
+        Self::ProbeFailed,
+        Self::Reverted,
+    ];
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(self, f)
