@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use stoq_ebpf::attach::{Tree, cleanup};
+use stoq_ebpf::attach::{Pins, cleanup};
 use stoq_ebpf::capability::{Gate, Reason, State};
 use stoq_ebpf::flows::Flows;
-use stoq_ebpf::loader::{self, LoadError, Loaded, Options, Pins};
+use stoq_ebpf::loader::{self, LoadError, Loaded, Options};
 use stoq_ebpf::pinned::OpenError;
 use stoq_ebpf::stats::Stats;
 use stoq_ebpf::tables::{Applied, Tables, TablesError};
-use stoq_ebpf_abi::ABI_VERSION;
 
 use crate::hooks::{HookError, Hooks};
 use crate::lease::{Lease, LeaseError};
@@ -65,11 +64,12 @@ impl DataplaneError {
     }
 
     fn reason(&self) -> Reason {
-        if self.is_taken() {
-            return Reason::Conflict;
-        }
         let text = in_full(self);
-        if text.contains("Operation not permitted") || text.contains("EPERM") {
+        if self.is_taken() {
+            Reason::Conflict
+        } else if matches!(self, Self::Load(LoadError::NoBpffs { .. })) {
+            Reason::NotSupported
+        } else if text.contains("Operation not permitted") || text.contains("EPERM") {
             Reason::PermissionDenied
         } else if text.contains("No such file or directory") {
             Reason::NotSupported
@@ -186,8 +186,8 @@ impl Dataplane {
         };
         let applied = active.tables.apply(&plan.desired)?;
         if first {
-            let tree = Tree::new(&self.config.bpffs, ABI_VERSION);
-            tree.adopt_others().map_err(DataplaneError::Adopt)?;
+            let adopted = self.pins.adopt_others();
+            adopted.map_err(DataplaneError::Adopt)?;
         }
         active.hooks.apply(&plan.interfaces, &mut active.loaded)?;
         Ok(applied)
@@ -254,7 +254,7 @@ mod tests {
                 vec![gate("af-xdp", no_bpf)],
                 (
                     Reason::PermissionDenied,
-                    "create /x: Operation not permitted (os error 1)",
+                    "create pins below /x: Operation not permitted (os error 1)",
                 ),
             ),
         ];

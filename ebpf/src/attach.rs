@@ -8,8 +8,9 @@ mod clsact;
 mod error;
 pub mod ladder;
 mod link;
+mod names;
 mod own;
-mod tree;
+mod pins;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 pub use error::AttachError;
 pub use own::{Attachment, list_ours};
-pub use tree::Tree;
+pub use pins::Pins;
 
 use crate::sys::link::LinkKind;
 use crate::sys::{KernelError, program};

@@ -1,53 +1,19 @@
 //! Loads the programs onto the pinned maps.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use stoq_ebpf_abi::ABI_VERSION;
 use stoq_ebpf_abi::maps::FLOWS;
 
+pub use crate::attach::Pins;
+
 use crate::kernel::tick;
+use crate::sys::pin;
 
 /// The BPF object: committed, and rebuilt and compared by `make ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../programs/stoq.bpf.o");
-
-/// Where STOQ's pins lie: `<bpffs>/stoq/v<abi>/{maps,links}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pins {
-    root: PathBuf,
-}
-
-impl Pins {
-    /// The pins of this version on the BPF file system mounted at `bpffs`.
-    pub fn new(bpffs: &Path) -> Self {
-        Self {
-            root: bpffs.join("stoq"),
-        }
-    }
-
-    /// `<bpffs>/stoq`: the pins of all versions.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// `<bpffs>/stoq/v<abi>`.
-    pub fn version(&self) -> PathBuf {
-        self.root.join(format!("v{ABI_VERSION}"))
-    }
-
-    /// Directory of the pinned maps.
-    pub fn maps(&self) -> PathBuf {
-        self.version().join("maps")
-    }
-
-    /// Directory of the pinned links.
-    pub fn links(&self) -> PathBuf {
-        self.version().join("links")
-    }
-}
 
 /// How to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +36,16 @@ impl Default for Options {
 /// Why the object could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// There is no place for pins.
+    #[error("{path} is no BPF file system: mount -t bpf bpf {path}")]
+    NoBpffs {
+        /// Where one should be mounted.
+        path: PathBuf,
+    },
     /// The pin directories could not be made.
-    #[error("create {path}: {source}")]
+    #[error("create pins below {path}: {source}")]
     Pins {
-        /// The directory.
+        /// `<bpffs>/stoq`.
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
@@ -105,9 +77,7 @@ pub struct Loaded {
 
 /// Creates or reopens the pinned maps and prepares the programs on them.
 pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
-    for path in [pins.maps(), pins.links()] {
-        fs::create_dir_all(&path).map_err(|source| LoadError::Pins { path, source })?;
-    }
+    create(pins)?;
     // A tick is 10 ms at most.
     let nanoseconds = tick().as_nanos() as u64;
     let ebpf = EbpfLoader::new()
@@ -117,6 +87,21 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
         .override_global("STOQ_TICK", &nanoseconds, true)
         .load(OBJECT)?;
     Ok(Loaded { ebpf })
+}
+
+/// In a plain directory nothing could be pinned.
+fn create(pins: &Pins) -> Result<(), LoadError> {
+    let refused = |source| LoadError::Pins {
+        path: pins.root().to_owned(),
+        source,
+    };
+    match pins.root().parent() {
+        Some(bpffs) if !pin::is_bpffs(bpffs).map_err(|e| refused(e.into()))? => {
+            let path = bpffs.to_owned();
+            Err(LoadError::NoBpffs { path })
+        }
+        _ => pins.create().map_err(refused),
+    }
 }
 
 impl Loaded {

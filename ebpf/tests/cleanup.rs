@@ -7,7 +7,7 @@ mod support;
 use std::os::fd::AsFd as _;
 
 use stoq_ebpf::attach::cleanup::remove_everything;
-use stoq_ebpf::attach::{HookKind, Tree, attach, list_ours};
+use stoq_ebpf::attach::{HookKind, Pins, attach, list_ours};
 use stoq_ebpf::kernel::{device, interface};
 use stoq_ebpf::sys::link::{self, LinkKind, tcx_programs};
 use stoq_ebpf::sys::pin;
@@ -15,16 +15,16 @@ use stoq_ebpf::xdp::{self, XdpMode};
 
 use support::{FOREIGN_FILTER, Scratch, hook, in_scratch, ip, near, passing, tc};
 
-fn put(tree: &Tree, kind: HookKind) -> u32 {
+fn put(pins: &Pins, kind: HookKind) -> u32 {
     let (program, id) = passing(kind, "stoq_test");
-    attach(&hook(kind), program.as_fd(), &tree.links()).unwrap();
+    attach(&hook(kind), program.as_fd(), &pins.links()).unwrap();
     id
 }
 
 fn put_on_every_hook(scratch: &Scratch) {
     for kind in HookKind::ALL {
         if kind != HookKind::XdpGeneric {
-            put(&scratch.tree, kind);
+            put(&scratch.pins, kind);
         }
     }
 }
@@ -32,7 +32,7 @@ fn put_on_every_hook(scratch: &Scratch) {
 #[test]
 fn cleanup_leaves_nothing_of_ours() {
     in_scratch(|scratch| {
-        scratch.tree.create().unwrap();
+        scratch.pins.create().unwrap();
         put_on_every_hook(scratch);
         device::create_veth("stoqa", "stoqb").unwrap();
         let done = remove_everything(&scratch.bpffs);
@@ -62,9 +62,9 @@ fn cleanup_leaves_what_belongs_to_others() {
         let (foreign_xdp, xdp_id) = passing(HookKind::XdpNative, "theirs");
         let far = interface::by_name("far").unwrap().index;
         xdp::attach(far, XdpMode::Generic, foreign_xdp.as_fd()).unwrap();
-        put(&scratch.tree, HookKind::XdpNative);
-        put(&scratch.tree, HookKind::TcxIngress);
-        put(&scratch.tree, HookKind::ClsactIngress);
+        put(&scratch.pins, HookKind::XdpNative);
+        put(&scratch.pins, HookKind::TcxIngress);
+        put(&scratch.pins, HookKind::ClsactIngress);
 
         assert_eq!(remove_everything(&scratch.bpffs).failed, [""; 0]);
         let tcx = tcx_programs(LinkKind::TcxIngress, near().index).unwrap();
@@ -79,17 +79,17 @@ fn cleanup_leaves_what_belongs_to_others() {
 #[test]
 fn links_of_an_older_version_move_and_then_run_the_new_program() {
     in_scratch(|scratch| {
-        let older = Tree::new(&scratch.bpffs, 3);
+        let older = Pins::of_version(&scratch.bpffs, 3);
         older.create().unwrap();
         put_on_every_hook_of(&older);
         let before = list_ours(&older.links()).unwrap();
 
-        scratch.tree.create().unwrap();
-        scratch.tree.adopt_others().unwrap();
+        scratch.pins.create().unwrap();
+        scratch.pins.adopt_others().unwrap();
         assert_eq!(list_ours(&scratch.links()).unwrap(), before);
         assert!(!scratch.bpffs.join("stoq/v3").exists());
 
-        let new = put(&scratch.tree, HookKind::XdpNative);
+        let new = put(&scratch.pins, HookKind::XdpNative);
         let after = list_ours(&scratch.links()).unwrap();
         let native = |list: &[stoq_ebpf::attach::Attachment]| {
             let mut found = list.iter().filter(|a| a.kind == HookKind::XdpNative);
@@ -103,23 +103,23 @@ fn links_of_an_older_version_move_and_then_run_the_new_program() {
     });
 }
 
-fn put_on_every_hook_of(tree: &Tree) {
+fn put_on_every_hook_of(pins: &Pins) {
     for kind in [
         HookKind::XdpNative,
         HookKind::TcxEgress,
         HookKind::ClsactIngress,
     ] {
-        put(tree, kind);
+        put(pins, kind);
     }
 }
 
 #[test]
 fn a_hook_held_in_both_versions_keeps_the_newer_link() {
     in_scratch(|scratch| {
-        let older = Tree::new(&scratch.bpffs, 3);
+        let older = Pins::of_version(&scratch.bpffs, 3);
         put(&older, HookKind::TcxIngress);
-        let new = put(&scratch.tree, HookKind::TcxIngress);
-        scratch.tree.adopt_others().unwrap();
+        let new = put(&scratch.pins, HookKind::TcxIngress);
+        scratch.pins.adopt_others().unwrap();
         let shown = tcx_programs(LinkKind::TcxIngress, near().index).unwrap();
         assert_eq!(shown, [new]);
     });

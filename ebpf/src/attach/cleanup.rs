@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::tree::{entries, parse_qdisc_name, remove_all, root, versions};
+use super::names::parse_qdisc_name;
+use super::pins::{entries, remove_all, root, versions};
 use super::{clsact, link};
 use crate::kernel::device::{self, ALIAS};
 use crate::kernel::interface::{self, Interface};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::tree::qdisc_name;
+use super::names::qdisc_name;
 use super::{AttachError, Hook, PREFIX};
 use crate::kernel::interface;
 use crate::sys::KernelError;

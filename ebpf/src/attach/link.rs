@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::tree::pin_name;
+use super::names::pin_name;
 use super::{AttachError, Hook, HookKind, PREFIX};
 use crate::kernel::interface;
 use crate::sys::link::{self, LinkKind};

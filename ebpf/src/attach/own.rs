@@ -3,7 +3,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::tree::{entries, parse_pin_name};
+use super::names::parse_pin_name;
+use super::pins::entries;
 use super::{HookKind, clsact};
 use crate::kernel::interface;
 use crate::sys::{KernelError, link, pin};

@@ -1,43 +1,51 @@
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{HookKind, link};
+use stoq_ebpf_abi::ABI_VERSION;
 
-/// `<bpffs>/stoq/v<abi>/{maps,links,programs}/`: what we pinned, by the version of the map layouts.
+use super::link;
+
+/// `<bpffs>/stoq/v<abi>/{maps,links}/`: what we pinned, by the version of the map layouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
+pub struct Pins {
     root: PathBuf,
     version: PathBuf,
 }
 
-impl Tree {
-    /// The tree of one ABI version in a BPF file system.
-    pub fn new(bpffs: &Path, abi: u32) -> Self {
+impl Pins {
+    /// Those of this version, in the BPF file system mounted at `bpffs`.
+    pub fn new(bpffs: &Path) -> Self {
+        Self::of_version(bpffs, ABI_VERSION)
+    }
+
+    /// Those of a version.
+    pub fn of_version(bpffs: &Path, abi: u32) -> Self {
         let root = root(bpffs);
         let version = root.join(format!("v{abi}"));
         Self { root, version }
     }
 
-    /// Pinned maps.
+    /// `<bpffs>/stoq`: the pins of all versions.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Directory of the pinned maps.
     pub fn maps(&self) -> PathBuf {
         self.version.join("maps")
     }
 
-    /// Pinned links, and markers of the qdiscs we made.
+    /// Directory of the pinned links, and of markers of the qdiscs we made.
     pub fn links(&self) -> PathBuf {
         self.version.join("links")
     }
 
-    /// Pinned programs.
-    pub fn programs(&self) -> PathBuf {
-        self.version.join("programs")
-    }
-
     /// Makes the directories that are missing.
     pub fn create(&self) -> io::Result<()> {
-        [self.maps(), self.links(), self.programs()]
+        [self.maps(), self.links()]
             .iter()
-            .try_for_each(std::fs::create_dir_all)
+            .try_for_each(fs::create_dir_all)
     }
 
     /// Moves the links of other versions here, then removes those versions.
@@ -59,7 +67,7 @@ impl Tree {
 
     fn adopt(&self, links: &Path) -> io::Result<()> {
         let here = self.links();
-        std::fs::create_dir_all(&here)?;
+        fs::create_dir_all(&here)?;
         for old in entries(links)? {
             let Some(name) = old.file_name() else {
                 continue;
@@ -67,7 +75,7 @@ impl Tree {
             let new = here.join(name);
             // Both versions hold the hook: the one of this version stays.
             if !new.exists() {
-                std::fs::rename(&old, new)?;
+                fs::rename(&old, new)?;
             }
         }
         Ok(())
@@ -91,7 +99,7 @@ fn version_of(path: &Path) -> Option<u32> {
 
 /// What a directory holds, in order; nothing if it does not exist.
 pub(super) fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let listed = match std::fs::read_dir(directory) {
+    let listed = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed?,
     };
@@ -109,76 +117,15 @@ pub(super) fn remove_all(directory: &Path) -> io::Result<()> {
             link::remove_pin(&path).map_err(io::Error::other)?;
         }
     }
-    match std::fs::remove_dir_all(directory) {
+    match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Name of a link's pin: hook and interface.
-pub(super) fn pin_name(kind: HookKind, interface: &str) -> String {
-    format!("{}-{}", word(kind), escaped(interface))
-}
-
-/// The hook and the interface a pin is named after.
-pub(super) fn parse_pin_name(name: &str) -> Option<(HookKind, String)> {
-    HookKind::ALL.into_iter().find_map(|kind| {
-        let rest = name.strip_prefix(word(kind))?.strip_prefix('-')?;
-        Some((kind, rest.replace("%2e", ".").replace("%25", "%")))
-    })
-}
-
-/// Name of the directory that marks a qdisc as made by us.
-pub(super) fn qdisc_name(ifindex: u32) -> String {
-    format!("{QDISC}{ifindex}")
-}
-
-/// The index of the device whose qdisc a marker is for.
-pub(super) fn parse_qdisc_name(name: &str) -> Option<u32> {
-    name.strip_prefix(QDISC)?.parse().ok()
-}
-
-const QDISC: &str = "clsact_qdisc-";
-
-fn word(kind: HookKind) -> &'static str {
-    match kind {
-        HookKind::XdpNative => "xdp_native",
-        HookKind::XdpGeneric => "xdp_generic",
-        HookKind::TcxIngress => "tcx_ingress",
-        HookKind::TcxEgress => "tcx_egress",
-        HookKind::ClsactIngress => "clsact_ingress",
-        HookKind::ClsactEgress => "clsact_egress",
-    }
-}
-
-/// A BPF file system allows no dots (`eth0.100` is a common name).
-fn escaped(interface: &str) -> String {
-    interface.replace('%', "%25").replace('.', "%2e")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pin_name_carries_hook_and_interface() {
-        let cases = [
-            (HookKind::XdpNative, "eth0", "xdp_native-eth0"),
-            (HookKind::TcxEgress, "eth0.100", "tcx_egress-eth0%2e100"),
-            (HookKind::TcxIngress, "a%2eb-c", "tcx_ingress-a%252eb-c"),
-        ];
-        for (kind, interface, name) in cases {
-            assert_eq!(pin_name(kind, interface), name);
-            assert_eq!(parse_pin_name(name), Some((kind, interface.to_owned())));
-        }
-    }
-
-    #[test]
-    fn a_strange_name_is_no_pin() {
-        for name in ["", "xdp", "xdp_native", "eth0", "clsact_qdisc-4"] {
-            assert_eq!(parse_pin_name(name), None, "{name}");
-        }
-    }
 
     #[test]
     fn only_numbered_directories_are_versions() {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::{Gate, Reason, af_xdp};
 use crate::kernel::confinement::Capability;
 use crate::kernel::features;
-use crate::sys::KernelError;
+use crate::sys::{KernelError, pin};
 
 pub(super) fn gates(bpffs: &Path) -> Vec<Gate> {
     vec![
@@ -22,18 +22,17 @@ pub(super) fn gates(bpffs: &Path) -> Vec<Gate> {
 
 fn bpf_filesystem(bpffs: &Path) -> Gate {
     const NAME: &str = "bpffs";
-    const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
     let path = bpffs.display();
-    match rustix::fs::statfs(bpffs) {
+    match pin::is_bpffs(bpffs) {
         Err(errno) => {
             let message = format!("{path}: {}", KernelError::from(errno));
             Gate::unavailable(NAME, Reason::NotSupported, message)
         }
-        Ok(found) if found.f_type as u32 != BPF_FS_MAGIC => {
+        Ok(false) => {
             let message = format!("{path} is no BPF file system: mount -t bpf bpf {path}");
             Gate::unavailable(NAME, Reason::NotSupported, message)
         }
-        Ok(_) => writable(bpffs).map_or_else(
+        Ok(true) => writable(bpffs).map_or_else(
             |error| {
                 let message = format!("{path}: {error}: its owner and mode, or a read-only mount");
                 Gate::unavailable(NAME, Reason::PermissionDenied, message)

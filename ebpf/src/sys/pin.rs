@@ -44,6 +44,12 @@ pub fn open(path: &Path) -> Result<OwnedFd, KernelError> {
     Ok(unsafe { bpf_fd(Command::ObjGet, &mut attr) }?)
 }
 
+/// Whether the directory is in a BPF file system; anything else takes no pins.
+pub fn is_bpffs(path: &Path) -> Result<bool, Errno> {
+    const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
+    Ok(rustix::fs::statfs(path)?.f_type as u32 == BPF_FS_MAGIC)
+}
+
 fn c_path(path: &Path) -> Result<CString, KernelError> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL.into())
 }

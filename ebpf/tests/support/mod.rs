@@ -8,14 +8,14 @@ use std::process::Command;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
-use stoq_ebpf::attach::{Hook, HookKind, Tree};
+use stoq_ebpf::attach::{Hook, HookKind, Pins};
 use stoq_ebpf::kernel::interface::{self, Interface};
 use stoq_ebpf::sys::program::{self, EXIT, ProgramType, set_result};
 
 /// Inside the namespaces: a bpffs of its own and the wire `near` - `far`, both ends up.
 pub(crate) struct Scratch {
     pub(crate) bpffs: PathBuf,
-    pub(crate) tree: Tree,
+    pub(crate) pins: Pins,
 }
 
 /// Runs `test` as root in a [`Scratch`]; elsewhere says why not, except in CI, where it must.
@@ -49,12 +49,12 @@ impl Scratch {
         mount("bpf", mountpoint, "bpf", MountFlags::empty(), None).unwrap();
         Self {
             bpffs: mountpoint.to_owned(),
-            tree: Tree::new(mountpoint, 7),
+            pins: Pins::of_version(mountpoint, 7),
         }
     }
 
     pub(crate) fn links(&self) -> PathBuf {
-        self.tree.links()
+        self.pins.links()
     }
 }
 

@@ -91,6 +91,8 @@ fn without_a_bpffs_it_waits_for_one() {
             edge["message"].as_str()?.contains("is no BPF file system") && edge["ready"] == false;
         (told && edge["reason"] == "NotSupported").then_some(())
     });
+    let left = fs::read_dir(&path).unwrap().count();
+    assert_eq!(left, 0, "pins in a plain directory");
     let mounted = Mounted::bpffs(&path);
     agent.wait_mode("Native");
     assert_guarded(&lab);
