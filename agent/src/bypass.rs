@@ -1,14 +1,31 @@
 //! Whether a pod's packets go past the host side of its interface, as with Cilium's eBPF host
 //! routing: the uplink lets them in, the pod answers, and its interface never sees them.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use stoq_ebpf_abi::maps::Activity;
+
+use crate::plan::{Place, Plan};
 
 /// How long packets must go past before it is believed.
 const BELIEVED_AFTER: Duration = Duration::from_secs(1);
 /// What is older says nothing about now.
 const RECENT: Duration = Duration::from_secs(5);
+
+/// The addresses of pods with an interface of their own, and whether each goes past it by the plan.
+pub fn watched(plan: &Plan) -> BTreeMap<IpAddr, bool> {
+    let own = plan.pods().filter(|pod| pod.place.interface().is_some());
+    let addresses = own.flat_map(|pod| {
+        let past = |ip: &IpAddr| match &pod.place {
+            Place::Bypassed { addresses, .. } => addresses.contains(ip),
+            _ => false,
+        };
+        pod.ips.iter().map(move |ip| (*ip, past(ip)))
+    });
+    addresses.collect()
+}
 
 /// Whether the endpoint is bypassed, if its activity tells; `now` is `CLOCK_MONOTONIC`, ns.
 ///

@@ -11,13 +11,12 @@ use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::bypass::bypassed;
+use crate::bypass::{bypassed, watched};
 use crate::dataplane::{Config, Dataplane};
-use crate::hooks::Slot;
 use crate::metrics::{Connections, Reconciles};
 use crate::node::Node;
 use crate::objects::{Directory, Objects};
-use crate::plan::{Place, Plan, Settings, plan};
+use crate::plan::{Plan, Settings, plan};
 use crate::report::{HeldSlots, Pass, gate_status, report};
 use crate::status::Status;
 use crate::sweep::Sweeper;
@@ -224,41 +223,35 @@ impl Agent {
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
-        let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
-        problems.extend(self.shared.lock().http_problem.clone());
-        let nothing = HeldSlots::new();
-        let held = match self.dataplane.active() {
-            Some(active) => active.hooks.held(),
-            None => &nothing,
-        };
-        let (plan, applied) = (&self.plan, &self.applied);
-        let pass = Pass {
-            plan,
-            applied,
-            held,
-            failed,
-            problems,
-        };
-        let gates: Vec<_> = { self.gates.iter() }
-            .map(|gate| gate_status(gate, ""))
-            .collect();
-        let mut status = report(&pass, &gates, &self.kernel);
+        let mut status = self.status(objects, failed);
         if !self.taken
             && let Err(error) = files::write_status(&self.run_dir, &status)
         {
             status.problems.push(error.to_string());
         }
         let mut latest = self.shared.lock();
-        for problem in status
-            .problems
-            .iter()
-            .filter(|one| !latest.status.problems.contains(one))
-        {
-            tracing::warn!("{problem}");
-        }
+        let known = &latest.status.problems;
+        let news = status.problems.iter().filter(|one| !known.contains(one));
+        news.for_each(|problem| tracing::warn!("{problem}"));
         latest.status = status;
         latest.reconciles.record(began.elapsed());
         latest.passed = Some(Instant::now());
+    }
+
+    fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {
+        let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
+        problems.extend(self.shared.lock().http_problem.clone());
+        let nothing = HeldSlots::new();
+        let active = self.dataplane.active();
+        let pass = Pass {
+            plan: &self.plan,
+            applied: &self.applied,
+            held: active.map_or(&nothing, |active| active.hooks.held()),
+            failed,
+            problems,
+        };
+        let gates = self.gates.iter().map(|gate| gate_status(gate, ""));
+        report(&pass, &gates.collect::<Vec<_>>(), &self.kernel)
     }
 
     fn sweep(&mut self) {
@@ -277,41 +270,9 @@ impl Agent {
 
     /// Looks where packets go. Returns whether an endpoint is to be guarded elsewhere.
     fn look(&mut self) -> bool {
-        let now = crate::sweep::monotonic();
-        let places: BTreeMap<IpAddr, bool> = self
-            .plan
-            .pods()
-            .flat_map(|pod| pod.ips.iter().map(|ip| (*ip, &pod.place)))
-            .filter_map(|(ip, place)| match place {
-                Place::Pod(_) => Some((ip, false)),
-                Place::Bypassed { addresses, .. } => Some((ip, addresses.contains(&ip))),
-                Place::Host | Place::Nowhere(_) => None,
-            })
-            .collect();
-        let Some(active) = self.dataplane.active() else {
+        let Some(found) = self.found_bypassed() else {
             return false;
         };
-        let hooked = active.hooks.held().iter().any(|((_, slot), held)| {
-            matches!(slot, Slot::UplinkXdp | Slot::UplinkIn) && held.attached.is_some()
-        });
-        let mut found = BTreeSet::new();
-        for endpoint in self
-            .applied
-            .transports
-            .iter()
-            .flat_map(|one| &one.endpoints)
-        {
-            let Some(was) = places.get(&endpoint.addr) else {
-                continue;
-            };
-            match active.flows.activity(endpoint.id) {
-                Ok(activity) if bypassed(&activity, hooked, *was, now) => {
-                    found.insert(endpoint.addr);
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!("read activity: {error}"),
-            }
-        }
         if found == self.bypassed {
             return false;
         }
@@ -321,5 +282,24 @@ impl Agent {
         );
         self.bypassed = found;
         true
+    }
+
+    fn found_bypassed(&mut self) -> Option<BTreeSet<IpAddr>> {
+        let (now, watched) = (crate::sweep::monotonic(), watched(&self.plan));
+        let active = self.dataplane.active()?;
+        let hooked = active.hooks.guard_uplink();
+        let transports = self.applied.transports.iter();
+        let endpoints = transports.flat_map(|one| &one.endpoints);
+        let past = endpoints.filter(|endpoint| {
+            let was = watched.get(&endpoint.addr);
+            was.is_some_and(|was| match active.flows.activity(endpoint.id) {
+                Ok(activity) => bypassed(&activity, hooked, *was, now),
+                Err(error) => {
+                    tracing::warn!("read activity: {error}");
+                    *was
+                }
+            })
+        });
+        Some(past.map(|endpoint| endpoint.addr).collect())
     }
 }

@@ -140,6 +140,14 @@ fn a_pods_place_decides_interfaces_and_endpoints() {
 }
 
 #[test]
+fn packets_are_watched_by_address_where_they_may_go_past_an_interface() {
+    let host = pod("host", ["192.0.2.1", "fd00::9"]);
+    let plan = planned(&format!("{EDGE}{host}{}", routed()), &["fd00::1"]);
+    let expected = [(address("10.0.0.1"), false), (address("fd00::1"), true)];
+    assert_eq!(crate::bypass::watched(&plan), BTreeMap::from(expected));
+}
+
+#[test]
 fn a_pod_without_a_place_hinders_no_other_and_is_asked_for_where_that_helps() {
     let bridged = pod("bridged", ["10.1.0.1", "fd00::2"]);
     let plan = planned(&format!("{EDGE}{bridged}{}", routed()), &[]);
