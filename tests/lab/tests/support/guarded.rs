@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use stoq_ebpf::attach::{Attachment, list_ours};
 use stoq_ebpf::loader::Pins;
 use stoq_lab::number::{NumberReceived, NumberSent};
-use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, transport_yaml, wait_for};
+use stoq_lab::topology::ETH;
+use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, tool, transport_yaml, wait_for};
 
 use crate::agent::{SOON, put};
 
@@ -115,6 +116,7 @@ pub struct Streams {
 impl Streams {
     /// Starts them: `rate` honest packets per second, and a thousand denied ones.
     pub fn start(lab: &Lab, peer: Peer, rate: u64, seconds: f64) -> Self {
+        patient(lab);
         let receiver = lab.number_receive(peer.pod, PORT, &[]).unwrap();
         let (target, source) = (peer.target(PORT), peer.denied());
         let seconds = format!("--seconds={seconds}");
@@ -146,4 +148,14 @@ impl Streams {
         };
         assert_eq!((honest.received, honest.lost), (sent.sent, 0), "{honest:?}");
     }
+}
+
+/// With a queue of its own the client waits where its end of the wire is full, as with a NIC: a
+/// node that is held up for a moment must not look like loss on the way. Linux 6.16.
+fn patient(lab: &Lab) {
+    let mut tc = lab.client.command("tc");
+    let queue = [
+        "qdisc", "replace", "dev", ETH, "root", "pfifo", "limit", "100000",
+    ];
+    tool::run(tc.args(queue)).unwrap();
 }
