@@ -24,6 +24,8 @@ use support::in_scratch;
 const ETHERNET: usize = 14;
 /// Behind all headers of most frames.
 const ENOUGH: usize = 120;
+/// Nobody has heard of it.
+const STRANGER: &str = "192.0.2.77:40000";
 /// All buckets of the table are full or empty at any clock.
 const NOW: u64 = 1 << 40;
 
@@ -197,6 +199,16 @@ fn a_handshake_through_the_pod_s_hooks_establishes_its_flow() {
         let [opened, established] =
             [Event::Opened, Event::Established].map(|event| counted.events[event as usize]);
         assert_eq!((opened, established, counted.flows), (1, 1, 1));
+
+        let spent = variants()
+            .into_iter()
+            .find(|(name, _)| *name == "no_packets_left");
+        machine.set_budgets(&spent.unwrap().1);
+        for (source, expected) in [(CLIENT, Verdict::Pass), (STRANGER, Verdict::Drop)] {
+            let frame = udp(source, SERVER).payload(short(false, 60)).frame();
+            assert_eq!(machine.uplink(&frame), expected, "{source}");
+            assert_eq!(machine.pod_in(&frame), expected, "{source}");
+        }
     });
 }
 

@@ -131,19 +131,12 @@ pub struct Packet {
     pub masqueraded: bool,
 }
 
-/// What is known of the packet's flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowState {
-    /// The endpoint has answered it.
-    pub answered: bool,
-    /// It is established: free of the unestablished budgets.
-    pub established: bool,
-}
-
 /// The tables the guard reads and charges, for one packet.
 pub trait Tables {
-    /// The packet's flow.
-    fn flow(&mut self) -> FlowState;
+    /// Whether the endpoint has answered the packet's flow.
+    fn answered(&mut self) -> bool;
+    /// Whether the flow is established: free of the unestablished budgets.
+    fn established(&mut self) -> bool;
     /// What the CIDRs say of the source: bits of [`cidr_flag`].
     fn cidr(&mut self, v6: bool) -> u32;
     /// The source's buckets; full ones for a source not seen before.
@@ -264,7 +257,7 @@ fn sanity<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> Verdic
         return Verdict::drop(Reason::LongCid);
     }
     // Once the endpoint has answered, Initials carry the id of its choice.
-    if initial && header.dcid_len < MIN_FIRST_DCID && !tables.flow().answered {
+    if initial && header.dcid_len < MIN_FIRST_DCID && !tables.answered() {
         return Verdict::drop(Reason::ShortDcid);
     }
     Verdict::PASS
@@ -280,7 +273,7 @@ fn unestablished<T: Tables>(
     now: u64,
 ) -> u32 {
     let limited = policy.unestablished_packet | policy.unestablished_initial != 0;
-    if !limited || tables.flow().established {
+    if !limited || tables.established() {
         return 0;
     }
     let charge = charge(

@@ -10,6 +10,7 @@
 pub mod bytes;
 pub mod flow;
 pub mod guard;
+pub mod hint;
 pub mod histogram;
 pub mod maps;
 pub mod parse;

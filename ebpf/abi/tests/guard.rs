@@ -2,7 +2,7 @@
 
 mod told;
 
-use stoq_ebpf_abi::guard::{FlowState, Packet, Reason};
+use stoq_ebpf_abi::guard::{Packet, Reason};
 use stoq_ebpf_abi::maps::{Policy, cidr_flag, mode, policy_flag};
 use stoq_ebpf_abi::quic::{Header, Kind, V1, V2};
 
@@ -92,13 +92,9 @@ fn without_its_flag_a_check_is_not_made() {
 fn a_short_destination_id_is_fine_once_the_endpoint_has_answered() {
     let packet = with(|header| header.dcid_len = 4);
     for (answered, reason) in [(false, Some(Reason::ShortDcid)), (true, None)] {
-        let flow = FlowState {
-            answered,
-            established: false,
-        };
         let mut tables = Told {
             cidr: cidr_flag::ALLOW,
-            flow,
+            answered,
             ..Told::default()
         };
         assert_eq!(verdict(&packet, &strict(), &mut tables), reason);
@@ -196,7 +192,12 @@ fn an_exempt_source_pays_no_per_source_limit_but_the_shared_ones() {
     assert_eq!(verdict(&initial(), &strict(), &mut tables), None);
     assert_eq!(
         tables.asked,
-        ["cidr", "flow", "unestablished", "charge_unestablished"]
+        [
+            "cidr",
+            "established",
+            "unestablished",
+            "charge_unestablished"
+        ]
     );
     tables.unestablished = spent(SPENT, 0);
     let reason = verdict(&initial(), &strict(), &mut tables);
@@ -222,7 +223,7 @@ fn a_masqueraded_packet_skips_cidrs_and_sources_but_neither_sanity_nor_budgets()
     assert_eq!(verdict(&masqueraded, &strict(), &mut tables), None);
     assert_eq!(
         tables.asked,
-        ["flow", "unestablished", "charge_unestablished"]
+        ["established", "unestablished", "charge_unestablished"]
     );
     assert_eq!(
         verdict(&small, &strict(), &mut tables),
@@ -243,20 +244,20 @@ fn an_established_flow_never_pays_the_unestablished_budgets() {
             ..short()
         },
     ] {
-        let flow = FlowState {
-            answered: true,
-            established: true,
-        };
         let unestablished = spent(SPENT, SPENT);
         let cidr = cidr_flag::ALLOW;
         let mut tables = Told {
-            flow,
+            answered: true,
+            established: true,
             unestablished,
             cidr,
             ..Told::default()
         };
         assert_eq!(verdict(&packet, &strict(), &mut tables), None, "{packet:?}");
-        assert_eq!(tables.asked, ["cidr", "source", "flow", "charge_source"]);
+        assert_eq!(
+            tables.asked,
+            ["cidr", "source", "established", "charge_source"]
+        );
     }
 }
 
@@ -303,7 +304,7 @@ fn nothing_is_looked_up_that_the_policy_does_not_need() {
         ),
         (
             only(|policy| policy.unestablished_packet = 1),
-            &["flow", "unestablished", "charge_unestablished"],
+            &["established", "unestablished", "charge_unestablished"],
         ),
     ];
     for (policy, asked) in cases {

@@ -1,11 +1,12 @@
 //! The guard's tables in the kernel's maps.
 
 use stoq_ebpf_abi::flow::{Flow, flag};
-use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
+use stoq_ebpf_abi::guard::{Charge, Tables};
 use stoq_ebpf_abi::maps::{Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, budget_index};
 use stoq_ebpf_abi::parse::{Addr, Datagram};
 use stoq_ebpf_abi::source::{Source, SourceKey};
 
+use crate::hint;
 use crate::maps::{
     AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_FLOWS, STOQ_SOURCES, longest_match,
 };
@@ -16,8 +17,7 @@ pub(crate) struct Kernel<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) datagram: &'a Datagram,
     pub(crate) hook: Hook,
-    /// The packet's flow, once it was looked up.
-    pub(crate) flow: Option<*mut Flow>,
+    pub(crate) tick: u64,
     /// Where the source's buckets are, or may be.
     source: Option<*mut Source>,
 }
@@ -47,15 +47,27 @@ impl<'a> Kernel<'a> {
         policy: &'a Policy,
         datagram: &'a Datagram,
         hook: Hook,
+        tick: u64,
     ) -> Self {
         Self {
             endpoint,
             policy,
             datagram,
             hook,
-            flow: None,
+            tick,
             source: None,
         }
+    }
+
+    #[inline(always)]
+    fn flow_key(&self) -> FlowKey {
+        let datagram = self.datagram;
+        flow_key(
+            self.endpoint.transport,
+            datagram.source,
+            datagram.source_port,
+            datagram.destination_port,
+        )
     }
 
     #[inline(always)]
@@ -72,24 +84,24 @@ impl<'a> Kernel<'a> {
 
 impl Tables for Kernel<'_> {
     #[inline(always)]
-    fn flow(&mut self) -> FlowState {
-        let datagram = self.datagram;
-        let key = flow_key(
-            self.endpoint.transport,
-            datagram.source,
-            datagram.source_port,
-            datagram.destination_port,
-        );
-        self.flow = flow_of(&key, self.endpoint);
-        match self.flow {
+    fn answered(&mut self) -> bool {
+        match flow_of(&self.flow_key(), self.endpoint) {
             // SAFETY: a value of the map, which stays readable until the program returns.
-            Some(flow) => unsafe {
-                FlowState {
-                    answered: (*flow).flags & flag::ANSWERED != 0,
-                    established: (*flow).established(),
-                }
-            },
-            None => FlowState::default(),
+            Some(flow) => unsafe { (*flow).flags & flag::ANSWERED != 0 },
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn established(&mut self) -> bool {
+        let key = self.flow_key();
+        if !hint::heard_of(&key, self.tick) {
+            return false;
+        }
+        match flow_of(&key, self.endpoint) {
+            // SAFETY: likewise.
+            Some(flow) => unsafe { (*flow).established() },
+            None => false,
         }
     }
 

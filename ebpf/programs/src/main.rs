@@ -11,6 +11,7 @@
 
 mod account;
 mod clock;
+mod hint;
 mod judge;
 mod maps;
 mod path;

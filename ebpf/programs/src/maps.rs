@@ -8,6 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap};
 use stoq_ebpf_abi::flow::Flow;
+use stoq_ebpf_abi::hint::{HINT_LINES, HintLine};
 use stoq_ebpf_abi::maps::{
     Activity, Budget, CIDRS, CidrV4, CidrV6, Counters, ENDPOINTS, Endpoint, EndpointKey, FLOWS,
     FlowKey, Histograms, Hook, NODES, OPENINGS, Opening, Policy, TRANSPORTS, TransportName,
@@ -39,6 +40,9 @@ pub(crate) static STOQ_BUDGETS: Array<Budget> = Array::pinned(TRANSPORTS * Hook:
 
 #[map]
 pub(crate) static STOQ_FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::pinned(FLOWS, 0);
+
+#[map]
+pub(crate) static STOQ_HINTS: Array<HintLine> = Array::pinned(HINT_LINES, 0);
 
 #[map]
 pub(crate) static STOQ_OPENINGS: LruHashMap<FlowKey, Opening> = LruHashMap::pinned(OPENINGS, 0);

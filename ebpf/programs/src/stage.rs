@@ -10,6 +10,7 @@ use stoq_ebpf_abi::quic::{self, Census, Kind};
 
 use crate::account::{self, Load};
 use crate::clock;
+use crate::hint;
 use crate::judge::{Kernel, flow_key, flow_of};
 use crate::maps::{STOQ_FLOWS, STOQ_NODES, STOQ_OPENINGS, STOQ_POLICIES};
 use crate::path::lives_at;
@@ -58,7 +59,7 @@ pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
         header: work.header,
         masqueraded: pod && STOQ_NODES.get_ptr(work.datagram.source).is_some(),
     };
-    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, hook);
+    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, hook, work.tick);
     let verdict = guard(&packet, policy, &mut tables, work.tick);
     if verdict.passes() {
         return PASS;
@@ -100,6 +101,10 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
             ..observed
         };
         account::flow(flow, &load);
+        // SAFETY: a value of the map, which stays readable until the program returns.
+        if unsafe { (*flow).established() } {
+            hint::note(&key, work.tick);
+        }
     }
     account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
     0

@@ -7,9 +7,11 @@ use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun as _, TestRunOptions};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use stoq_ebpf::kernel::tick;
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf_abi::flow::Flow;
+use stoq_ebpf_abi::hint::{self, HintLine};
 use stoq_ebpf_abi::maps::{
     Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, FlowKey, Hook, Policy, budget_index,
 };
@@ -50,6 +52,7 @@ pub(crate) struct Machine {
     used: Vec<u32>,
     budgets: Array<MapData, Budget>,
     flows: HashMap<MapData, FlowKey, Flow>,
+    hints: Array<MapData, HintLine>,
     counters: PerCpuArray<MapData, Counters>,
 }
 
@@ -59,7 +62,11 @@ fn open<M: TryFrom<Map, Error = MapError>>(maps: &Path, name: &str) -> M {
 }
 
 impl Machine {
+    /// On one CPU from now on: a test run counts in its CPU's copy.
     pub(crate) fn load(scratch: &Scratch) -> Self {
+        let mut cpus = CpuSet::new();
+        cpus.set(sched_getcpu());
+        sched_setaffinity(None, &cpus).unwrap();
         let pins = Pins::new(&scratch.bpffs);
         let loaded = loader::load(&pins, &Options::default()).unwrap();
         let maps = pins.maps();
@@ -74,6 +81,7 @@ impl Machine {
             used: Vec::new(),
             budgets: open(&maps, "STOQ_BUDGETS"),
             flows: open(&maps, "STOQ_FLOWS"),
+            hints: open(&maps, "STOQ_HINTS"),
             counters: open(&maps, "STOQ_COUNTERS"),
         }
     }
@@ -114,19 +122,29 @@ impl Machine {
     pub(crate) fn reset(&mut self, node: &Node) {
         self.reset_sources(node);
         replace(&mut self.flows, &node.flows);
+        for (key, _) in node.flows.iter().filter(|(_, flow)| flow.established()) {
+            let place = hint::place(key);
+            let mut line = self.hints.get(&place.line, 0).unwrap();
+            line.heard[place.at] = u32::MAX;
+            self.hints.set(place.line, line, 0).unwrap();
+        }
+        self.set_budgets(node);
         for transport in 0..TRANSPORTS {
-            for hook in Hook::ALL {
-                let index = budget_index(transport, hook);
-                let buckets = node.budgets.get(&index).copied().unwrap_or_default();
-                let budget = Budget {
-                    buckets,
-                    ..Budget::default()
-                };
-                self.budgets.set(index, budget, 0).unwrap();
-            }
             let cpus = aya::util::nr_cpus().unwrap();
             let zero = PerCpuValues::try_from(vec![Counters::default(); cpus]).unwrap();
             self.counters.set(transport, zero, 0).unwrap();
+        }
+    }
+
+    /// Only the shared budgets: as the node has them.
+    pub(crate) fn set_budgets(&mut self, node: &Node) {
+        for (transport, hook) in (0..TRANSPORTS).flat_map(|t| Hook::ALL.map(|hook| (t, hook))) {
+            let index = budget_index(transport, hook);
+            let budget = Budget {
+                buckets: node.budgets.get(&index).copied().unwrap_or_default(),
+                ..Budget::default()
+            };
+            self.budgets.set(index, budget, 0).unwrap();
         }
     }
 
@@ -190,7 +208,6 @@ impl Machine {
     /// The counters of a transport since the last reset.
     pub(crate) fn counted(&self, transport: u32) -> Counters {
         let all = self.counters.get(&transport, 0).unwrap();
-        // A test run stays on its CPU, so one copy at most counted anything.
         let moved = all
             .iter()
             .find(|counters| **counters != Counters::default());

@@ -1,6 +1,5 @@
 //! Everything but the frame.
 
-use stoq_ebpf_abi::guard::FlowState;
 use stoq_ebpf_abi::maps::{Buckets, Policy, mode};
 
 use crate::packets::Offloaded;
@@ -11,7 +10,8 @@ pub(crate) const HEAD: usize = 32;
 /// Policy, tables and clock.
 pub(crate) struct Scene {
     pub(crate) policy: Policy,
-    pub(crate) flow: FlowState,
+    pub(crate) answered: bool,
+    pub(crate) established: bool,
     pub(crate) cidr: u32,
     pub(crate) source: Buckets,
     pub(crate) unestablished: Buckets,
@@ -49,10 +49,8 @@ impl Scene {
         let segment_size = u32::from(u16::from_le_bytes([head[4], head[5]]));
         Self {
             policy: policy(head),
-            flow: FlowState {
-                answered: bit(0),
-                established: bit(1),
-            },
+            answered: bit(0),
+            established: bit(1),
             cidr: head[2].into(),
             source: buckets(now, head[11], head[12]),
             unestablished: buckets(now, head[13], head[14]),

@@ -1,6 +1,6 @@
 //! The guard drops for a reason its policy gives, and charges what passes.
 
-use stoq_ebpf_abi::guard::{Charge, FlowState, MIN_INITIAL, Packet, Reason, Tables, guard};
+use stoq_ebpf_abi::guard::{Charge, MIN_INITIAL, Packet, Reason, Tables, guard};
 use stoq_ebpf_abi::maps::{Buckets, Policy, cidr_flag, policy_flag};
 use stoq_ebpf_abi::parse::Datagram;
 use stoq_ebpf_abi::quic::{Header, Kind, MAX_CID};
@@ -18,9 +18,14 @@ struct Noting<'a> {
 }
 
 impl Tables for Noting<'_> {
-    fn flow(&mut self) -> FlowState {
+    fn answered(&mut self) -> bool {
         self.flow += 1;
-        self.scene.flow
+        self.scene.answered
+    }
+
+    fn established(&mut self) -> bool {
+        self.flow += 1;
+        self.scene.established
     }
 
     fn cidr(&mut self, _v6: bool) -> u32 {
@@ -35,7 +40,7 @@ impl Tables for Noting<'_> {
 
     fn unestablished(&mut self) -> Buckets {
         assert!(
-            !self.scene.flow.established,
+            !self.scene.established,
             "an established flow pays no shared budget"
         );
         self.scene.unestablished
@@ -122,7 +127,7 @@ fn justified(reason: Reason, packet: &Packet, scene: &Scene) -> bool {
         Reason::Denied => known && scene.cidr & cidr_flag::DENY != 0,
         Reason::NotAllowed => known && flags & policy_flag::ALLOW_LIST != 0,
         Reason::ShortInitial => validated && initial && packet.len < MIN_INITIAL,
-        Reason::ShortDcid => validated && initial && !scene.flow.answered && header.dcid_len < 8,
+        Reason::ShortDcid => validated && initial && !scene.answered && header.dcid_len < 8,
         Reason::LongCid => validated && header.dcid_len.max(header.scid_len) > MAX_CID,
         Reason::UnknownVersion => {
             flags & policy_flag::REJECT_UNKNOWN_VERSIONS != 0

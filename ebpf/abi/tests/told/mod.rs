@@ -1,6 +1,6 @@
 //! Tables that answer as they are told, and packets and policies to ask about.
 
-use stoq_ebpf_abi::guard::{Charge, FlowState, Packet, Reason, Tables, guard};
+use stoq_ebpf_abi::guard::{Charge, Packet, Reason, Tables, guard};
 use stoq_ebpf_abi::maps::{Buckets, Policy, cidr_flag, mode, policy_flag};
 use stoq_ebpf_abi::quic::{Header, Kind, V1};
 
@@ -11,7 +11,8 @@ pub(crate) const SPENT: u64 = (NOW << 4) + (1 << 60);
 /// Tables that answer as told and note what they are asked.
 #[derive(Default)]
 pub(crate) struct Told {
-    pub(crate) flow: FlowState,
+    pub(crate) answered: bool,
+    pub(crate) established: bool,
     pub(crate) cidr: u32,
     pub(crate) source: Buckets,
     pub(crate) unestablished: Buckets,
@@ -19,9 +20,14 @@ pub(crate) struct Told {
 }
 
 impl Tables for Told {
-    fn flow(&mut self) -> FlowState {
-        self.asked.push("flow");
-        self.flow
+    fn answered(&mut self) -> bool {
+        self.asked.push("answered");
+        self.answered
+    }
+
+    fn established(&mut self) -> bool {
+        self.asked.push("established");
+        self.established
     }
 
     fn cidr(&mut self, _v6: bool) -> u32 {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, ensure};
-use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::Xdp;
 use stoq_ebpf::attach::{Hook, HookKind, attach, detach};
 use stoq_ebpf::kernel::interface;
@@ -13,6 +13,7 @@ use stoq_ebpf::tables::{
     AppliedEndpoint, Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tables, addr,
 };
 use stoq_ebpf_abi::flow::{Flow, flag, state};
+use stoq_ebpf_abi::hint::{self, HintLine};
 use stoq_ebpf_abi::maps::{Counters, FlowKey};
 
 use super::frame::SOURCE_PORT;
@@ -76,6 +77,7 @@ impl Node {
         sources: impl Iterator<Item = Ipv4Addr>,
     ) -> Result<()> {
         let mut flows: HashMap<_, FlowKey, Flow> = HashMap::try_from(self.map("STOQ_FLOWS")?)?;
+        let mut hints: Array<_, HintLine> = Array::try_from(self.map("STOQ_HINTS")?)?;
         for source in sources {
             let key = FlowKey {
                 // The only transport.
@@ -84,6 +86,10 @@ impl Node {
                 ports: u32::from(SOURCE_PORT) << 16 | u32::from(PORT),
             };
             flows.insert(key, established(endpoint.id), 0)?;
+            let place = hint::place(&key);
+            let mut line = hints.get(&place.line, 0)?;
+            line.heard[place.at] = u32::MAX;
+            hints.set(place.line, line, 0)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The guard's tables over the node's maps.
 
-use stoq_ebpf_abi::flow::flag;
-use stoq_ebpf_abi::guard::{Charge, FlowState, Tables};
+use stoq_ebpf_abi::flow::{Flow, flag};
+use stoq_ebpf_abi::guard::{Charge, Tables};
 use stoq_ebpf_abi::maps::{Buckets, Endpoint, Hook, Policy, budget_index};
 use stoq_ebpf_abi::parse::{Addr, Datagram};
 use stoq_ebpf_abi::source::SourceKey;
@@ -22,6 +22,12 @@ impl Lookup<'_> {
         budget_index(self.endpoint.transport, self.hook)
     }
 
+    fn flow(&self) -> Option<&Flow> {
+        let key = flow_key(self.endpoint.transport, self.datagram);
+        let flow = self.node.flows.get(&key);
+        flow.filter(|flow| flow.endpoint == self.endpoint.id)
+    }
+
     fn source_key(&self) -> SourceKey {
         let v4 = [u32::MAX, u32::MAX, u32::MAX, self.policy.source_v4];
         let mask = if self.datagram.v6 {
@@ -38,15 +44,13 @@ impl Lookup<'_> {
 }
 
 impl Tables for Lookup<'_> {
-    fn flow(&mut self) -> FlowState {
-        let key = flow_key(self.endpoint.transport, self.datagram);
-        match self.node.flows.get(&key) {
-            Some(flow) if flow.endpoint == self.endpoint.id => FlowState {
-                answered: flow.flags & flag::ANSWERED != 0,
-                established: flow.established(),
-            },
-            _ => FlowState::default(),
-        }
+    fn answered(&mut self) -> bool {
+        self.flow()
+            .is_some_and(|flow| flow.flags & flag::ANSWERED != 0)
+    }
+
+    fn established(&mut self) -> bool {
+        self.flow().is_some_and(Flow::established)
     }
 
     fn cidr(&mut self, _v6: bool) -> u32 {
