@@ -28,6 +28,7 @@ fn endpoint(addr: &str, owner: u64) -> DesiredEndpoint {
         port: 4433,
         quic: true,
         uplink: false,
+        pod_alone: false,
         owner,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use stoq_crds::{Filter, FilterMode, Port, Protocol, Tier, Transport};
+use stoq_crds::{Filter, FilterMode, Policy, Protocol, Tier, Transport};
 use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, Mode, PolicySpec, Rates};
 
 use super::{PlannedPod, PlannedTransport};
@@ -32,20 +32,22 @@ fn transport(spec: &Transport, planned: &PlannedTransport) -> DesiredTransport {
         name: spec.name.to_string(),
         policy: policy(&spec.filter),
         per_pod_counters: spec.tier == Tier::Pod,
-        endpoints: pods.flat_map(|pod| endpoints(pod, &spec.ports)).collect(),
+        endpoints: pods.flat_map(|pod| endpoints(pod, spec)).collect(),
     }
 }
 
-fn endpoints(pod: &PlannedPod, ports: &[Port]) -> impl Iterator<Item = DesiredEndpoint> {
+fn endpoints(pod: &PlannedPod, spec: &Transport) -> impl Iterator<Item = DesiredEndpoint> {
+    let pod_alone = spec.acceleration.xdp == Policy::Disabled;
     let sockets = pod
         .ips
         .iter()
-        .flat_map(|ip| ports.iter().map(move |port| (ip, port)));
-    sockets.map(|(ip, port)| DesiredEndpoint {
+        .flat_map(|ip| spec.ports.iter().map(move |port| (ip, port)));
+    sockets.map(move |(ip, port)| DesiredEndpoint {
         addr: *ip,
         port: port.number.get(),
         quic: port.protocol == Protocol::Quic,
         uplink: pod.place.at_uplink(ip),
+        pod_alone,
         owner: pod.owner,
     })
 }

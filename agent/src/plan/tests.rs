@@ -182,6 +182,10 @@ fn uplinks_try_what_any_transport_with_a_pod_here_would_take() {
     ] {
         let plan = planned(&format!("{transports}{}", routed()), &[]);
         assert_eq!(interfaces(&plan), [modes, "cali1 pod"], "{transports}");
+        for transport in &plan.desired.transports {
+            let alone = transport.name == "default/off";
+            assert!(transport.endpoints.iter().all(|one| one.pod_alone == alone));
+        }
     }
 }
 

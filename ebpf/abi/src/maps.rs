@@ -61,6 +61,8 @@ pub mod endpoint_flag {
     /// The endpoint is guarded and observed at the uplink: its pod has the
     /// host's network, or packets go past the host side of its interface.
     pub const UPLINK: u32 = 2;
+    /// The uplink leaves it to the pod's hook: its transport wants no XDP.
+    pub const POD_ALONE: u32 = 4;
 }
 
 /// An endpoint.

@@ -46,11 +46,16 @@ pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
     let Some(policy) = STOQ_POLICIES.get(work.endpoint.transport) else {
         return PASS;
     };
-    // Monitor changes nothing, so where the pod's hook will judge, that is enough.
     let pod = matches!(hook, Hook::Pod);
-    let judged_elsewhere = !pod && !lives_at(&work.endpoint, hook);
-    if policy.mode == mode::OFF || (policy.mode == mode::MONITOR && judged_elsewhere) {
+    if policy.mode == mode::OFF {
         return PASS;
+    }
+    if !pod && !lives_at(&work.endpoint, hook) {
+        // Monitor changes nothing, so where the pod's hook will judge, that is enough.
+        let alone = work.endpoint.flags & endpoint_flag::POD_ALONE != 0;
+        if policy.mode == mode::MONITOR || alone {
+            return PASS;
+        }
     }
     let packet = Packet {
         len: work.first_len,

@@ -37,6 +37,8 @@ pub struct DesiredEndpoint {
     pub quic: bool,
     /// Whether it is guarded and observed at the uplink.
     pub uplink: bool,
+    /// Whether, otherwise, the uplink is to leave it to the pod's interface.
+    pub pod_alone: bool,
     /// Fingerprint of the pod; an endpoint of another owner is another endpoint.
     pub owner: u64,
 }

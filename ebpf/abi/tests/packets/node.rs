@@ -114,6 +114,9 @@ impl Node {
             Some(policy) if policy.mode != mode::OFF => *policy,
             _ => return Fate::Passed,
         };
+        if matches!(hook, Hook::Uplink) && endpoint.flags & endpoint_flag::POD_ALONE != 0 {
+            return Fate::Passed;
+        }
         let masqueraded = matches!(hook, Hook::Pod) && self.nodes.contains(&datagram.source);
         let packet = packet_of(frame, datagram, endpoint, masqueraded);
         let mut tables = Lookup {

@@ -3,7 +3,6 @@
 #![no_main]
 
 mod baseline;
-mod bypass;
 mod flood;
 mod layout;
 mod vary;

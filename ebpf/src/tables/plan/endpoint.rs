@@ -101,17 +101,14 @@ fn key(endpoint: &DesiredEndpoint) -> EndpointKey {
 }
 
 fn flags(endpoint: &DesiredEndpoint) -> u32 {
-    let quic = if endpoint.quic {
-        endpoint_flag::QUIC
-    } else {
-        0
-    };
-    let uplink = if endpoint.uplink {
-        endpoint_flag::UPLINK
-    } else {
-        0
-    };
-    quic | uplink
+    [
+        (endpoint.quic, endpoint_flag::QUIC),
+        (endpoint.uplink, endpoint_flag::UPLINK),
+        (endpoint.pod_alone, endpoint_flag::POD_ALONE),
+    ]
+    .iter()
+    .filter(|(is, _)| *is)
+    .fold(0, |flags, (_, flag)| flags | flag)
 }
 
 fn placed(desired: &DesiredEndpoint, endpoint: &Endpoint) -> AppliedEndpoint {

@@ -12,6 +12,7 @@ fn endpoint(last: u16, owner: u64) -> DesiredEndpoint {
         port: 4433,
         quic: true,
         uplink: false,
+        pod_alone: false,
         owner,
     }
 }

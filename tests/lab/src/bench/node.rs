@@ -167,6 +167,7 @@ fn endpoint(pod: Pod) -> DesiredEndpoint {
         port: PORT,
         quic: true,
         uplink: false,
+        pod_alone: false,
         owner: 1,
     }
 }

@@ -1,6 +1,6 @@
 //! The table's node under other policies: their fates follow from the model.
 
-use stoq_ebpf_abi::maps::{Buckets, Hook, Policy, budget_index, mode, policy_flag};
+use stoq_ebpf_abi::maps::{Buckets, Hook, Policy, budget_index, endpoint_flag, mode, policy_flag};
 
 use super::{EMPTY, node};
 use crate::packets::node::Node;
@@ -45,9 +45,18 @@ pub(crate) fn variants() -> Vec<(&'static str, Node)> {
             "wide_sources",
             with(|policy| policy.source_v4 = u32::from_be(0xffff_ff00)),
         ),
+        ("pod_alone", pod_alone()),
         ("no_packets_left", drained(EMPTY, 0)),
         ("no_initials_left", drained(0, EMPTY)),
     ]
+}
+
+/// No endpoint is guarded at the uplink.
+fn pod_alone() -> Node {
+    let mut node = node();
+    let endpoints = node.endpoints.values_mut();
+    endpoints.for_each(|endpoint| endpoint.flags |= endpoint_flag::POD_ALONE);
+    node
 }
 
 fn with(change: impl Fn(&mut Policy)) -> Node {
