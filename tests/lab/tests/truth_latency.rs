@@ -64,7 +64,7 @@ impl Latency {
         let agent = Agent::serving(&lab, &[Pod::Routed], &transport, "Native");
         let handshakes = connections(&lab);
         let handshake = Histogram::of(&agent.settled(), "stoq_quic_handshake_seconds");
-        let server = bulk(&lab);
+        let server = bulk(&lab, delay);
         let rtt = Histogram::of(&agent.settled(), "stoq_quic_rtt_seconds");
         let micros = handshakes.iter().map(|seconds| (seconds * 1e6) as u32);
         Self {
@@ -109,8 +109,12 @@ fn connections(lab: &Lab) -> Vec<f64> {
 
 /// Connections that send without pause, the pod to the client; so many that some of them spin,
 /// which quinn leaves to chance.
-fn bulk(lab: &Lab) -> ServeReport {
-    let server = lab.serve(Pod::Routed, PORT, &[]).unwrap();
+///
+/// Their window is one of two packets every millisecond: congestion control would have the sender
+/// pause for half a round trip after a loss, which the spin bit takes for part of the round trip.
+fn bulk(lab: &Lab, delay: Duration) -> ServeReport {
+    let window = format!("--window={}", 2 * delay.as_millis() * 3000);
+    let server = lab.serve(Pod::Routed, PORT, &[&window]).unwrap();
     let options = [
         "--bulk",
         "--clients=8",

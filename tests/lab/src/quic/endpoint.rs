@@ -43,14 +43,20 @@ pub struct TransportOptions {
     /// Send datagrams of this many bytes from the start, instead of discovering the size.
     #[arg(long)]
     pub mtu: Option<u16>,
+    /// Keep so many bytes on their way, whatever is lost, instead of what congestion control allows.
+    #[arg(long)]
+    pub window: Option<u64>,
 }
 
 impl TransportOptions {
     fn transport(&self, observed: &Observed) -> Result<Arc<TransportConfig>> {
-        let round_trips = observed.round_trips.clone();
+        let congestion = TimedCubic {
+            round_trips: observed.round_trips.clone(),
+            window: self.window,
+        };
         let mut config = TransportConfig::default();
         config
-            .congestion_controller_factory(Arc::new(TimedCubic { round_trips }))
+            .congestion_controller_factory(Arc::new(congestion))
             .max_idle_timeout(Some(IDLE.try_into()?))
             .max_concurrent_bidi_streams(STREAMS.into())
             .allow_spin(!self.no_spin)

@@ -17,12 +17,15 @@ use super::quantiles::Samples;
 #[derive(Debug)]
 pub(super) struct TimedCubic {
     pub(super) round_trips: Arc<Samples>,
+    /// Bytes on their way at any time, if congestion control is not to decide.
+    pub(super) window: Option<u64>,
 }
 
 impl ControllerFactory for TimedCubic {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
         Box::new(Timed {
             cubic: Arc::new(CubicConfig::default()).build(now, mtu),
+            window: self.window,
             round: now,
             round_trips: self.round_trips.clone(),
         })
@@ -31,6 +34,7 @@ impl ControllerFactory for TimedCubic {
 
 struct Timed {
     cubic: Box<dyn Controller>,
+    window: Option<u64>,
     /// When the round began: the first packet sent from then on ends it by its acknowledgement.
     round: Instant,
     round_trips: Arc<Samples>,
@@ -83,7 +87,7 @@ impl Controller for Timed {
     }
 
     fn window(&self) -> u64 {
-        self.cubic.window()
+        self.window.unwrap_or_else(|| self.cubic.window())
     }
 
     fn metrics(&self) -> ControllerMetrics {
@@ -93,13 +97,14 @@ impl Controller for Timed {
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             cubic: self.cubic.clone_box(),
+            window: self.window,
             round: self.round,
             round_trips: self.round_trips.clone(),
         })
     }
 
     fn initial_window(&self) -> u64 {
-        self.cubic.initial_window()
+        self.window.unwrap_or_else(|| self.cubic.initial_window())
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
