@@ -1,15 +1,15 @@
 //! The agent, standalone, in the node's namespace.
 
+use std::env;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-use std::{env, io};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::metrics::Scrape;
+use super::metrics::{Scrape, fetch};
 use super::policy;
 use super::scene::Stoq;
 use crate::process::Signal;
@@ -75,19 +75,25 @@ impl<'a> Agent<'a> {
         tool::run(&mut command(self.lab, "cleanup")?).map(drop)
     }
 
+    /// Waits until it guards at the uplink and at the pod. It is asked itself, not its file: that
+    /// may still be an earlier agent's, and flows that begin before the pod's hook is there take a
+    /// while to count as established.
     fn wait(&self, stoq: Stoq) -> Result<()> {
         let mode = if stoq == Stoq::Tcx { "Tcx" } else { "Native" };
-        let status = self.lab.directory().join("run/status.json");
-        let serves = || (mode_in(&status)? == mode && Self::scrape(self.lab).is_ok()).then_some(());
-        wait_for(&format!("STOQ in mode {mode}"), READY, serves)
-            .with_context(|| self.words(&status))
+        let guards = || guards(&self.status().ok()?, mode).then_some(());
+        wait_for(&format!("STOQ in mode {mode}"), READY, guards).with_context(|| self.words())
+    }
+
+    fn status(&self) -> Result<Value> {
+        let status = self.lab.node.run(|| fetch(HTTP, "/status"))??;
+        Ok(serde_json::from_str(&status)?)
     }
 
     /// What the agent says of itself, for an error.
-    fn words(&self, status: &Path) -> String {
-        let read = |path: &Path| -> io::Result<String> { fs::read_to_string(path) };
-        let said = read(&log(self.lab)).unwrap_or_default();
-        format!("{}\n{said}", read(status).unwrap_or_default())
+    fn words(&self) -> String {
+        let status = self.status().unwrap_or_default();
+        let said = fs::read_to_string(log(self.lab)).unwrap_or_default();
+        format!("{status:#}\n{said}")
     }
 }
 
@@ -102,8 +108,34 @@ fn log(lab: &Lab) -> PathBuf {
     lab.directory().join("agent.log")
 }
 
-/// The mode of the one transport in a status file; None until there is one.
-fn mode_in(status: &Path) -> Option<String> {
-    let status: Value = serde_json::from_slice(&fs::read(status).ok()?).ok()?;
-    Some(status["transports"][0]["mode"].as_str()?.to_owned())
+/// Whether the one transport is in this mode, and both hooks of its pod's interface are there.
+fn guards(status: &Value, mode: &str) -> bool {
+    let hooks = |interface: &Value| interface["attached"].as_array().map_or(0, Vec::len);
+    let mut interfaces = status["interfaces"].as_array().into_iter().flatten();
+    status["transports"][0]["mode"] == mode
+        && interfaces.any(|one| one["role"] == "pod" && hooks(one) == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn it_guards_once_the_mode_is_in_force_and_the_pod_has_its_hooks() {
+        let status = |mode: &str, role: &str, attached: Value| {
+            let interfaces = json!([{"role": role, "attached": attached}]);
+            json!({"transports": [{"mode": mode}], "interfaces": interfaces})
+        };
+        for (status, expected) in [
+            (json!({"transports": [], "interfaces": []}), false),
+            (status("Native", "pod", json!([])), false),
+            (status("Native", "uplink", json!([{}, {}])), false),
+            (status("Tcx", "pod", json!([{}, {}])), false),
+            (status("Native", "pod", json!([{}, {}])), true),
+        ] {
+            assert_eq!(guards(&status, "Native"), expected, "{status}");
+        }
+    }
 }

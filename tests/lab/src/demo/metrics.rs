@@ -1,4 +1,4 @@
-//! The agent's metrics, read as Prometheus would.
+//! What the agent serves, read as Prometheus would.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -17,17 +17,9 @@ pub(super) type Reasons = BTreeMap<String, u64>;
 pub(super) struct Scrape(String);
 
 impl Scrape {
-    /// Fetches it over HTTP on the loopback of the calling thread's namespace.
+    /// Fetches it from the loopback of the calling thread's namespace.
     pub(super) fn fetch(port: u16) -> Result<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).context("metrics")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let status = head.lines().next().unwrap_or_default();
-        ensure!(status.contains(" 200"), "metrics: {status}");
-        Ok(Self(body.to_owned()))
+        fetch(port, "/metrics").map(Self)
     }
 
     /// Sums a metric by its label `reason`; with `hook`, only what was counted there.
@@ -52,6 +44,19 @@ impl Scrape {
     fn samples<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         self.0.lines().filter_map(move |line| sample(line, metric))
     }
+}
+
+/// One page over HTTP, from the loopback of the calling thread's namespace.
+pub(super) fn fetch(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).context("agent")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    let status = head.lines().next().unwrap_or_default();
+    ensure!(status.contains(" 200"), "{path}: {status}");
+    Ok(body.to_owned())
 }
 
 /// Labels and value of a line, if it is this metric's.
