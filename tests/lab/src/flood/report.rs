@@ -9,7 +9,7 @@ use super::kind::Kind;
 /// The end of a flood, in JSON as `{seconds, offered: {total, pps, short-initial, ...}}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// How long it lasted.
+    /// How long it lasted, from its first packet to its last.
     pub seconds: f64,
     /// Packets handed to the interface, of all kinds.
     pub total: u64,

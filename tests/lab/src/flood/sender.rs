@@ -77,7 +77,7 @@ fn pace(options: &Options) -> Pace {
 
 fn send(kernel: &mut Kernel, pace: Pace, control: &Control) -> Result<Report> {
     let start = Instant::now();
-    let mut sent = 0;
+    let (mut first, mut sent) = (None, 0);
     while let Some(due) = pace.due(start.elapsed(), sent)
         && !control.stopped()
     {
@@ -85,11 +85,13 @@ fn send(kernel: &mut Kernel, pace: Pace, control: &Control) -> Result<Report> {
             thread::sleep(TICK);
             continue;
         }
+        first.get_or_insert(start.elapsed());
         kernel.burst(due)?;
         let offered = kernel.offered()?;
         control.publish(&offered);
         let before = std::mem::replace(&mut sent, offered.iter().sum());
         ensure!(sent > before, "lab_flood sent none of {due} frames");
     }
-    Ok(Report::new(start.elapsed(), control.offered()))
+    let lasted = start.elapsed() - first.unwrap_or_default();
+    Ok(Report::new(lasted, control.offered()))
 }
