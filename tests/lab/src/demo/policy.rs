@@ -9,8 +9,13 @@ use crate::transport_yaml;
 /// The service's port.
 pub(super) const PORT: u16 = 4433;
 
-/// The StoqTransport of a run. The clients are one source and need some thousand packets a
-/// second; what the server has to spend on strangers is 500 handshakes a second.
+/// Packets a second of all strangers together: plenty for ten clients to become known.
+pub(super) const STRANGERS: u64 = 1000;
+/// Initials among them: for each the server begins a handshake, and repeats its answers to a source
+/// that is not there.
+pub(super) const INITIALS: u64 = 100;
+
+/// The StoqTransport of a run. The clients are one source and need some thousand packets a second.
 pub(super) fn transport(stoq: Stoq) -> String {
     let xdp = if stoq == Stoq::Tcx {
         "Disabled"
@@ -28,7 +33,7 @@ fn filter(stoq: Stoq) -> Value {
         "deny": [format!("{network}/{prefix}")],
         "limits": {
             "perSource": {"packetsPerSecond": 40_000, "initialsPerSecond": 200},
-            "unestablished": {"packetsPerSecond": 5000, "initialsPerSecond": 500},
+            "unestablished": {"packetsPerSecond": STRANGERS, "initialsPerSecond": INITIALS},
         },
     })
 }
