@@ -1,12 +1,14 @@
 //! The demonstration: one QUIC service with real clients, flooded without STOQ and with it.
 
 mod agent;
+mod agreement;
 mod chart;
 mod claims;
 mod comparison;
 mod cpus;
 mod interrupt;
 mod metrics;
+mod offer;
 mod options;
 mod outcome;
 mod plot;
@@ -27,9 +29,12 @@ use anyhow::{Context, Result};
 
 use agent::Agent;
 use claims::Claim;
+use offer::Offer;
 use outcome::Outcome;
 use scene::Scene;
-use stage::Stage;
+use stage::{REQUESTS, Stage};
+
+use crate::flood::Mix;
 
 /// Runs all of it, prints what came of it and writes `demo.json` and `demo.svg`; whether every
 /// claim holds. What it builds is gone when it returns.
@@ -39,9 +44,9 @@ pub fn run(options: &Options) -> Result<bool> {
     let stage = Stage::set(options)?;
     show::opening(&stage);
     let outcomes = outcomes(&stage)?;
-    let (native, tcx) = comparison::pair(&stage, &outcomes)?;
+    let rungs = comparison::pair(&stage)?;
     let session = session::play(&stage)?;
-    let claims = claims::all(&outcomes, &native, &tcx)?;
+    let claims = claims::all(&outcomes, &rungs)?;
     print!("{}", table::results(&outcomes));
     print!("{}", table::drops(&outcomes));
     show::metrics(&outcomes);
@@ -52,11 +57,17 @@ pub fn run(options: &Options) -> Result<bool> {
 }
 
 fn outcomes(stage: &Stage) -> Result<Vec<Outcome>> {
+    let offer = Offer {
+        parts: &[Mix::DEMO],
+        rate: stage.rate(),
+        seconds: stage.seconds(),
+        requests: REQUESTS,
+    };
     let runs = Scene::ALL.into_iter();
     { runs }
         .map(|scene| {
             show::begin(scene);
-            let outcome = stage.perform(scene, stage.rate(), stage.seconds())?;
+            let outcome = stage.perform(scene, &offer)?;
             show::end(&outcome);
             Ok(outcome)
         })

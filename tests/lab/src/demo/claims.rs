@@ -1,25 +1,17 @@
 //! What the demonstration must show.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result};
 
-use super::metrics::Reasons;
+use super::agreement;
+use super::cpus;
 use super::outcome::{Outcome, WOULD_DROP};
 use super::scene::Scene;
-use super::show::{count, rate};
+use super::show::count;
 
 /// Share of their quiet goodput that clients keep behind STOQ.
 const KEEP: f64 = 0.8;
 /// How many times more than without it.
 const TIMES: f64 = 5.0;
-
-/// A comparison to within more than this share of the packets means nothing.
-const MEANINGFUL: f64 = 0.02;
-/// The far end's ring, and the queue behind it.
-const IN_FLIGHT: u64 = 256 + 1000;
-/// What all budgets of the policy earn in a second.
-const BUDGETS: f64 = 40_000.0 + 5000.0 + 500.0;
 
 /// One sentence, and whether it is so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +21,10 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    pub(super) fn new(holds: bool, text: String) -> Self {
+        Self { holds, text }
+    }
+
     pub(super) fn holds(&self) -> bool {
         self.holds
     }
@@ -43,8 +39,8 @@ impl Claim {
     }
 }
 
-/// Every claim over the five runs; the rungs are compared by the last two outcomes.
-pub(super) fn all(outcomes: &[Outcome], native: &Outcome, tcx: &Outcome) -> Result<Vec<Claim>> {
+/// Every claim over the five runs, and over the two that compare the rungs.
+pub(super) fn all(outcomes: &[Outcome], (native, tcx): &(Outcome, Outcome)) -> Result<Vec<Claim>> {
     let of = |scene: Scene| {
         let found = outcomes.iter().find(|outcome| outcome.scene == scene);
         found.with_context(|| format!("no run {}", scene.name))
@@ -55,7 +51,7 @@ pub(super) fn all(outcomes: &[Outcome], native: &Outcome, tcx: &Outcome) -> Resu
     Ok(vec![
         keeps(guarded, quiet),
         outdoes(guarded, without),
-        agree(native, tcx),
+        agreement::claim(native, tcx, cpus::tick()),
         only_counts(of(Scene::MONITOR)?),
     ])
 }
@@ -80,47 +76,6 @@ fn outdoes(guarded: f64, without: f64) -> Claim {
         holds: guarded >= TIMES * without && guarded > 0.0,
         text: format!("that is {times} what they keep without STOQ (>= 5 times)"),
     }
-}
-
-fn agree(native: &Outcome, tcx: &Outcome) -> Claim {
-    let (left, right) = (native.dropped(), tcx.dropped());
-    let reasons: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let count_of = |side: &Reasons, reason| side.get(reason).copied().unwrap_or(0);
-    let allowed = allowed(native, tcx);
-    let mut details = Vec::new();
-    // A machine so busy that much is lost before any hook shows nothing either way.
-    let seen = native.offered_pps() * native.seconds;
-    let mut holds = !reasons.is_empty() && (allowed as f64) < MEANINGFUL * seen;
-    for reason in reasons {
-        let (a, b) = (count_of(&left, reason), count_of(&right, reason));
-        holds &= a.abs_diff(b) <= allowed;
-        details.push(format!("{reason} {} / {}", count(a), count(b)));
-    }
-    Claim {
-        holds,
-        text: format!(
-            "every verdict count is the same at native and at TCX, at {}, to within {} packets \
-             (in flight, or lost on the wire): {}",
-            rate(native.offered_pps()),
-            count(allowed),
-            details.join(", ")
-        ),
-    }
-}
-
-/// Packets that may be counted at one side alone: what one run was offered more than the other,
-/// what was lost on the wire before any hook, what rings and queues held when the counters were read, and what the budgets earned in the
-/// time by which one run was longer.
-fn allowed(native: &Outcome, tcx: &Outcome) -> u64 {
-    let flood = |outcome: &Outcome| {
-        outcome
-            .flood
-            .as_ref()
-            .map_or((0, 0.0), |f| (f.total, f.seconds))
-    };
-    let ((packets, seconds), (others, other_seconds)) = (flood(native), flood(tcx));
-    let earned = (seconds - other_seconds).abs() * BUDGETS;
-    packets.abs_diff(others) + native.lost + tcx.lost + IN_FLIGHT + earned as u64
 }
 
 fn only_counts(monitor: &Outcome) -> Claim {

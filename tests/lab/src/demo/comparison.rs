@@ -2,41 +2,72 @@
 
 use anyhow::Result;
 
+use super::offer::Offer;
 use super::outcome::Outcome;
+use super::policy;
 use super::scene::Scene;
 use super::show;
 use super::stage::Stage;
+use crate::flood::Mix;
 
-/// A run has carried a rate when it offered this share of it,
-const CARRIED: f64 = 0.98;
-/// and lost no more than this share on the wire.
-const LOST: f64 = 0.0001;
-/// Packets per second that every rung carries: the uplink's ring of 256 holds what comes in 8 ms, so that
-/// nothing is lost when other work holds the CPU up.
-const COMMON: u64 = 30_000;
-/// Seconds of each run of its own.
-const SECONDS: u64 = 4;
+/// Packets per second that every rung carries: with the clients' the uplink's ring of 256 holds what
+/// comes in 12 ms, so that nothing is lost when other work holds the CPU up.
+const RATE: u64 = 20_000;
+/// Requests per second of the clients: enough to see that they pay for nothing.
+const REQUESTS: u64 = 100;
+/// Seconds of each part.
+const SECONDS: u64 = 3;
+/// How often a run is made at most: other work on the machine can hold up the flood or the wire.
+const TRIES: u32 = 4;
 
-/// A native and a TCX run that offered the same: those of `outcomes` if both carried their rate,
-/// otherwise two more at a rate both carry.
-pub(super) fn pair(stage: &Stage, outcomes: &[Outcome]) -> Result<(Outcome, Outcome)> {
-    let of = |scene| outcomes.iter().find(|outcome| outcome.scene == scene);
-    let (Some(native), Some(tcx)) = (of(Scene::NATIVE), of(Scene::TCX)) else {
-        anyhow::bail!("a run is missing");
+/// The demo's flood in two parts, as Initials and other strangers share a budget: sent together,
+/// which of them finds it empty is a matter of microseconds, and so is the reason that is counted.
+/// The first part leaves that budget full for the second.
+const PARTS: [Mix; 2] = [
+    Mix {
+        short_header: 0,
+        loud: 0,
+        ..Mix::DEMO
+    },
+    Mix {
+        initial: 0,
+        ..Mix::DEMO
+    },
+];
+
+/// What a part's strangers are refused for, and what the budget that they empty earns a second.
+pub(super) const EMPTIED: [(&str, u64); 2] = [
+    ("unestablished_initial_rate", policy::INITIALS),
+    ("unestablished_rate", policy::STRANGERS),
+];
+
+/// A native and a TCX run that are offered the same.
+pub(super) fn pair(stage: &Stage) -> Result<(Outcome, Outcome)> {
+    let offer = Offer {
+        parts: &PARTS,
+        rate: RATE.min(stage.rate()),
+        seconds: SECONDS,
+        requests: REQUESTS,
     };
-    if carried(native, stage.rate()) && carried(tcx, stage.rate()) {
-        return Ok((native.clone(), tcx.clone()));
-    }
-    let rate = COMMON.min(stage.rate());
-    show::comparison(rate);
-    Ok((
-        stage.perform(Scene::NATIVE, rate, SECONDS)?,
-        stage.perform(Scene::TCX, rate, SECONDS)?,
-    ))
+    show::comparison(&offer);
+    let native = whole(stage, Scene::NATIVE, &offer)?;
+    let tcx = whole(stage, Scene::TCX, &offer)?;
+    Ok((native, tcx))
 }
 
-fn carried(outcome: &Outcome, rate: u64) -> bool {
-    let offered = outcome.offered_pps();
-    let lost = outcome.lost as f64 / outcome.seconds;
-    offered >= CARRIED * rate as f64 && lost <= LOST * offered
+/// A run of which every packet reached a hook; if none was, the one that misses fewest.
+fn whole(stage: &Stage, scene: Scene, offer: &Offer) -> Result<Outcome> {
+    let missing = |run: &Outcome| run.lost + offer.packets().abs_diff(run.offered());
+    let mut best = stage.perform(scene, offer)?;
+    for _ in 1..TRIES {
+        if missing(&best) == 0 {
+            break;
+        }
+        show::again(scene, missing(&best));
+        let next = stage.perform(scene, offer)?;
+        if missing(&next) < missing(&best) {
+            best = next;
+        }
+    }
+    Ok(best)
 }

@@ -1,10 +1,11 @@
-//! Who runs where: the flood has one CPU, everybody else the others.
+//! Who runs where: the flood has one CPU, everybody else the others; and the kernel's time.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_getres};
 
 /// The split of the CPUs.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,12 @@ impl Cpus {
         }
         Ok(Self { count, flood })
     }
+}
+
+/// How far apart two readings of the kernel's coarse clock are, which the guard goes by.
+pub(super) fn tick() -> Duration {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    Duration::new(tick.tv_sec as u64, tick.tv_nsec as u32)
 }
 
 /// Time all CPUs have spent handling packets and other soft interrupts since boot.

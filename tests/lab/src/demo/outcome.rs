@@ -23,8 +23,8 @@ pub(super) struct Outcome {
     pub(super) requests_per_s: f64,
     /// 99 % of the answered requests were answered within this, in seconds.
     pub(super) p99_s: f64,
-    /// What the flood sent; None without a flood.
-    pub(super) flood: Option<Report>,
+    /// What the parts of the flood sent; none without a flood.
+    pub(super) floods: Vec<Report>,
     /// Packets lost on the wire, as the uplink's ring was full.
     pub(super) lost: u64,
     /// Packets that reached the pod, clients' included, per second.
@@ -35,17 +35,17 @@ pub(super) struct Outcome {
     pub(super) node_cpu_s: f64,
     /// CPU time of the server, in seconds.
     pub(super) pod_cpu_s: f64,
-    /// The agent's metrics at the end.
+    /// The agent's metrics once all packets had been counted.
     pub(super) metrics: Scrape,
 }
 
 impl Outcome {
-    /// Of a run of so many seconds between two snapshots.
+    /// Of a run of so many seconds between two snapshots; the third is of when all was still.
     pub(super) fn new(
         scene: Scene,
         seconds: u64,
-        [before, after]: [Snapshot; 2],
-        flood: Option<Report>,
+        [before, after, settled]: [Snapshot; 3],
+        floods: Vec<Report>,
         load: &LoadReport,
     ) -> Self {
         let seconds = seconds as f64;
@@ -55,19 +55,28 @@ impl Outcome {
             goodput_bps: load.measured.bytes as f64 * 8.0 / seconds,
             requests_per_s: load.measured.ok as f64 / seconds,
             p99_s: load.measured.latency_s.p99,
-            flood,
-            lost: after.lost - before.lost,
+            floods,
+            lost: settled.lost - before.lost,
             delivered_pps: (after.delivered - before.delivered) as f64 / seconds,
             refused: after.refused - before.refused,
             node_cpu_s: (after.node - before.node).as_secs_f64(),
             pod_cpu_s: (after.pod - before.pod).as_secs_f64(),
-            metrics: after.metrics,
+            metrics: settled.metrics,
         }
+    }
+
+    /// Packets that the flood offered.
+    pub(super) fn offered(&self) -> u64 {
+        self.floods.iter().map(|flood| flood.total).sum()
     }
 
     /// Packets per second that the flood offered.
     pub(super) fn offered_pps(&self) -> f64 {
-        self.flood.as_ref().map_or(0.0, |flood| flood.pps)
+        let seconds: f64 = self.floods.iter().map(|flood| flood.seconds).sum();
+        if seconds == 0.0 {
+            return 0.0;
+        }
+        self.offered() as f64 / seconds
     }
 
     /// Packets STOQ dropped, by reason, at both hooks together.

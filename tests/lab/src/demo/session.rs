@@ -11,8 +11,8 @@ use super::agent::Agent;
 use super::outcome::DROPPED;
 use super::scene::Stoq;
 use super::show;
-use super::stage::{LOAD_ENDS, Stage};
-use crate::flood::Control;
+use super::stage::{LOAD_ENDS, REQUESTS, Stage};
+use crate::flood::{Control, Mix};
 use crate::quic::{LoadReport, Second};
 use crate::topology::ETH;
 
@@ -53,9 +53,9 @@ pub(super) struct Sample {
 /// Plays it.
 pub(super) fn play(stage: &Stage) -> Result<Session> {
     show::session(END);
-    let mut flood = stage.flood(stage.rate(), None)?;
+    let mut flood = stage.flood(Mix::DEMO, stage.rate(), None)?;
     let _server = stage.serve()?;
-    let load = stage.load(END, 0)?;
+    let load = stage.load(REQUESTS, END, 0)?;
     let begin = Instant::now();
     let (control, over) = (Control::default(), AtomicBool::new(false));
     let (acts, samples) = thread::scope(|scope| {

@@ -1,6 +1,7 @@
 //! What the reader sees while it works and at the end.
 
 use super::claims::Claim;
+use super::offer::Offer;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::record;
@@ -70,12 +71,21 @@ pub(super) fn end(outcome: &Outcome) {
     );
 }
 
-/// Announces the runs at a common rate, and why they are needed.
-pub(super) fn comparison(common: u64) {
+/// Announces the runs that compare the rungs.
+pub(super) fn comparison(offer: &Offer) {
     println!(
-        "... comparison     the flood lost its pace, or packets on the wire: native and TCX again, \
-         at {}",
-        rate(common as f64)
+        "... comparison     native and TCX again, packet for packet: at {}, which the wire carries",
+        rate(offer.rate as f64)
+    );
+}
+
+/// Says that a run of the comparison is made again.
+pub(super) fn again(scene: Scene, missing: u64) {
+    println!(
+        "    {:<14} {}: {} packets lost on the wire or not sent, as the machine is busy: again",
+        "",
+        scene.name,
+        count(missing)
     );
 }
 

@@ -1,15 +1,20 @@
 //! What has been counted up to a moment.
 
-use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::agent::Agent;
 use super::cpus;
-use super::metrics::Scrape;
+use super::metrics::{Reasons, Scrape};
+use super::outcome::{DROPPED, WOULD_DROP};
 use crate::topology::{ETH, UPLINK};
 use crate::{Lab, Process};
+
+/// Longer than a packet stays anywhere.
+const STILL: Duration = Duration::from_millis(100);
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// Counters at one moment; all only grow.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +34,12 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// What only the flood's packets move.
+    fn of_the_flood(&self) -> (u64, [Reasons; 2]) {
+        let reasons = |metric| self.metrics.reasons(metric, None);
+        (self.lost, [DROPPED, WOULD_DROP].map(reasons))
+    }
+
     /// Reads everything now.
     pub(super) fn take(lab: &Lab, server: &Process, agent: Option<&Agent<'_>>) -> Result<Self> {
         let agent_cpu = agent.map_or(Ok(Duration::ZERO), Agent::cpu_time)?;
@@ -40,6 +51,25 @@ impl Snapshot {
             pod: server.cpu_time()?,
             metrics: agent.map_or(Ok(Scrape::default()), |_| Agent::scrape(lab))?,
         })
+    }
+}
+
+/// The first snapshot after which nothing more was counted against the flood: all of it has
+/// come through rings and queues.
+pub(super) fn settled(take: impl Fn() -> Result<Snapshot>) -> Result<Snapshot> {
+    let deadline = Instant::now() + SETTLES;
+    let mut last = take()?;
+    loop {
+        thread::sleep(STILL);
+        let now = take()?;
+        if now.of_the_flood() == last.of_the_flood() {
+            return Ok(now);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "packets of the flood for {SETTLES:?} after its end"
+        );
+        last = now;
     }
 }
 
@@ -58,7 +88,22 @@ fn udp_errors(snmp: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[test]
+    fn it_has_settled_when_nothing_more_is_lost() {
+        let readings = RefCell::new([1, 4, 5, 5, 6].into_iter());
+        let take = || {
+            let lost = readings.borrow_mut().next().context("no more readings")?;
+            Ok(Snapshot {
+                lost,
+                ..Snapshot::default()
+            })
+        };
+        assert_eq!(settled(take).unwrap().lost, 5);
+    }
 
     #[test]
     fn errors_are_found_by_name() {

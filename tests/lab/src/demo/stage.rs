@@ -11,11 +11,12 @@ use serde_json::Value;
 use super::agent::Agent;
 use super::cpus::Cpus;
 use super::interrupt::Interrupt;
+use super::offer::Offer;
 use super::options::Options;
 use super::outcome::Outcome;
 use super::policy::PORT;
 use super::scene::{Scene, Stoq};
-use super::snapshot::Snapshot;
+use super::snapshot::{self, Snapshot};
 use crate::flood::{self, Control, Flood, Mix, Report, Target};
 use crate::quic::LoadReport;
 use crate::quic::tls::SERVER_NAME;
@@ -27,9 +28,10 @@ const LEAD: u64 = 2;
 /// The load gives up requests after 1 s, and says farewell for 1 s.
 pub(super) const LOAD_ENDS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
-/// The load: 128 Mbit/s of requests and 80 Mbit/s of answers, a fraction of what one core serves,
-/// so that quiet clients are not held up by a core.
-const LOAD: &str = "--clients 10 --rate 1000 --request 16000 --response 10000 --timeout 1";
+/// Requests per second: 128 Mbit/s of requests and 80 Mbit/s of answers, a fraction of what one core
+/// serves, so that quiet clients are not held up by a core.
+pub(super) const REQUESTS: u64 = 1000;
+const LOAD: &str = "--clients 10 --request 16000 --response 10000 --timeout 1";
 
 /// Everything the runs share.
 #[derive(Debug)]
@@ -70,27 +72,40 @@ impl Stage {
     }
 
     /// Performs one run, with a server and clients of its own.
-    pub(super) fn perform(&self, scene: Scene, rate: u64, seconds: u64) -> Result<Outcome> {
+    pub(super) fn perform(&self, scene: Scene, offer: &Offer) -> Result<Outcome> {
+        let seconds = offer.lasts();
         let server = self.serve()?;
         let agent = self.stoq(scene.stoq)?;
-        let mut flood = self.flood(rate, Some(seconds))?;
-        let load = self.load(LEAD + seconds, LEAD)?;
-        let begin = Instant::now() + Duration::from_secs(LEAD);
-        self.interrupt.wait_until(begin)?;
-        let before = Snapshot::take(&self.lab, &server, agent.as_ref())?;
-        let flooded = scene.flooded.then(|| self.run(&mut flood)).transpose()?;
-        self.interrupt
-            .wait_until(begin + Duration::from_secs(seconds))?;
-        let after = Snapshot::take(&self.lab, &server, agent.as_ref())?;
+        let floods = if scene.flooded {
+            self.floods(offer)?
+        } else {
+            Vec::new()
+        };
+        let load = self.load(offer.requests, LEAD + seconds, LEAD)?;
+        let look = || Snapshot::take(&self.lab, &server, agent.as_ref());
+        let (reports, snapshots) = self.measure(floods, seconds, look)?;
         let load: LoadReport = load.report(LOAD_ENDS)?;
         agent.map_or(Ok(()), Agent::remove)?;
-        Ok(Outcome::new(
-            scene,
-            seconds,
-            [before, after],
-            flooded,
-            &load,
-        ))
+        Ok(Outcome::new(scene, seconds, snapshots, reports, &load))
+    }
+
+    /// Runs the floods one after another once the clients have settled, and looks before, after so
+    /// many seconds, and when all has come through.
+    fn measure(
+        &self,
+        mut floods: Vec<Flood>,
+        seconds: u64,
+        look: impl Fn() -> Result<Snapshot>,
+    ) -> Result<(Vec<Report>, [Snapshot; 3])> {
+        let begin = Instant::now() + Duration::from_secs(LEAD);
+        self.interrupt.wait_until(begin)?;
+        let before = look()?;
+        let reports: Result<_> = floods.iter_mut().map(|flood| self.run(flood)).collect();
+        let reports = reports?;
+        self.interrupt
+            .wait_until(begin + Duration::from_secs(seconds))?;
+        let after = look()?;
+        Ok((reports, [before, after, snapshot::settled(look)?]))
     }
 
     /// The pod's server.
@@ -99,16 +114,23 @@ impl Stage {
     }
 
     /// Clients for so many seconds, measured after the first few.
-    pub(super) fn load(&self, seconds: u64, skip: u64) -> Result<Process> {
-        let (seconds, skip) = (seconds.to_string(), skip.to_string());
+    pub(super) fn load(&self, requests: u64, seconds: u64, skip: u64) -> Result<Process> {
+        let [requests, seconds, skip] = [requests, seconds, skip].map(|n| n.to_string());
         let mut options: Vec<&str> = LOAD.split_whitespace().collect();
-        options.extend(["--seconds", &seconds, "--skip", &skip]);
+        options.extend(["--rate", &requests, "--seconds", &seconds, "--skip", &skip]);
         let target = SocketAddr::new(IpAddr::V4(Pod::Routed.v4()), PORT);
         self.lab.load(target, &options)
     }
 
+    fn floods(&self, offer: &Offer) -> Result<Vec<Flood>> {
+        let parts = offer.parts.iter();
+        parts
+            .map(|mix| self.flood(*mix, offer.rate, Some(offer.seconds)))
+            .collect()
+    }
+
     /// A flood ready to start; without `seconds` until it is stopped.
-    pub(super) fn flood(&self, rate: u64, seconds: Option<u64>) -> Result<Flood> {
+    pub(super) fn flood(&self, mix: Mix, rate: u64, seconds: Option<u64>) -> Result<Flood> {
         Flood::prepare(flood::Options {
             netns: self.lab.client.path(),
             interface: ETH.to_owned(),
@@ -116,7 +138,7 @@ impl Stage {
                 mac: uplink_mac(&self.lab)?.parse()?,
                 address: SocketAddrV4::new(Pod::Routed.v4(), PORT),
             },
-            mix: Mix::DEMO,
+            mix,
             rate: Some(rate),
             duration: seconds.map(Duration::from_secs),
             cpu: Some(self.cpus.flood),
@@ -129,7 +151,8 @@ impl Stage {
 
     fn stoq(&self, stoq: Stoq) -> Result<Option<Agent<'_>>> {
         let present = stoq != Stoq::Absent;
-        present.then(|| Agent::start(&self.lab, stoq)).transpose()
+        let start = || Agent::start(&self.lab, stoq);
+        present.then(start).transpose()
     }
 
     /// Runs a flood to its end, or until a signal comes.
