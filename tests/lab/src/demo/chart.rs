@@ -79,7 +79,7 @@ fn packets(session: &Session) -> Panel {
 }
 
 fn heading(kernel: &str) -> String {
-    let title = "A QUIC service under a flood, without STOQ and with it";
+    let title = "A QUIC service under a flood, with STOQ and without it";
     let note = format!("make demo, one session, Linux {kernel}: as it came out");
     text("title", LEFT, 32.0, title) + &text("note", LEFT, 54.0, &note)
 }

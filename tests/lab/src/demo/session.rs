@@ -1,4 +1,4 @@
-//! One continuous session for the picture: quiet, flood, STOQ comes, the flood ends, STOQ goes.
+//! One continuous session for the picture: quiet, STOQ comes, flood, STOQ goes, the flood ends.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -17,10 +17,10 @@ use crate::quic::{LoadReport, Second};
 use crate::topology::ETH;
 
 /// Seconds from the load's start to each event.
-const FLOOD_STARTS: u64 = 4;
-const STOQ_STARTS: u64 = 8;
-const FLOOD_ENDS: u64 = 18;
-const STOQ_ENDS: u64 = 21;
+const STOQ_STARTS: u64 = 3;
+const FLOOD_STARTS: u64 = 6;
+const STOQ_ENDS: u64 = 14;
+const FLOOD_ENDS: u64 = 19;
 const END: u64 = 25;
 const TICK: Duration = Duration::from_millis(250);
 
@@ -80,18 +80,18 @@ fn acts(stage: &Stage, begin: Instant, flood: &Control, start: impl FnOnce()) ->
         let moment = begin + Duration::from_secs(seconds);
         stage.interrupt.wait_until(moment)
     };
-    wait(FLOOD_STARTS)?;
-    let flood_starts = now()?;
-    start();
     wait(STOQ_STARTS)?;
     let stoq_starts = now()?;
     let agent = Agent::start(&stage.lab, Stoq::Native)?;
-    wait(FLOOD_ENDS)?;
-    let flood_ends = now()?;
-    flood.stop();
+    wait(FLOOD_STARTS)?;
+    let flood_starts = now()?;
+    start();
     wait(STOQ_ENDS)?;
     let stoq_ends = now()?;
     agent.remove()?;
+    wait(FLOOD_ENDS)?;
+    let flood_ends = now()?;
+    flood.stop();
     wait(END)?;
     Ok([flood_starts, flood_ends, stoq_starts, stoq_ends])
 }

@@ -91,7 +91,7 @@ pub(super) fn again(scene: Scene, missing: u64) {
 
 /// Announces the session for the picture.
 pub(super) fn session(seconds: u64) {
-    println!("... picture        {seconds} s: quiet, flood, STOQ starts, flood ends, STOQ ends");
+    println!("... picture        {seconds} s: quiet, STOQ starts, flood, STOQ ends, flood ends");
 }
 
 /// The live metrics of the guarded run.
