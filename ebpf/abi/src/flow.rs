@@ -37,7 +37,19 @@ pub mod flag {
     pub const OPENING: u32 = 8;
     /// The endpoint has answered the connection that is opening.
     pub const OPENING_ANSWERED: u32 = 16;
+    /// The spin bit of the last short header that came in.
+    pub const SPIN_IN: u32 = 32;
+    /// The spin bits that go out are those that came in; else the opposite.
+    pub const SPIN_SAME: u32 = 64;
+    /// From this bit on: how far the spin bits that go out follow those that come in.
+    pub const FOLLOWS: u32 = 24;
 }
+
+/// Spin bits that must follow before what goes out is no reset. Random bits drift back to 0, and get
+/// this far about once in 10^9 tries.
+const FOLLOWED: u32 = 32;
+/// What one that does not follow costs: a few are late by as much as waits at the endpoint.
+const ASTRAY: u32 = 4;
 
 /// Silence after which a further Initial of an established flow may begin a
 /// handshake that is measured: before that, the packets of several connections
@@ -216,9 +228,13 @@ impl Flow {
     #[inline(always)]
     fn short(&mut self, seen: &Seen, clock: &impl Fn() -> u64, outcome: &mut Outcome) {
         if matches!(seen.direction, Direction::Out) {
-            self.short_out(seen.len);
+            self.short_out(seen);
         } else {
             self.flags |= flag::SHORT_IN;
+            if self.state == state::SEEN {
+                let spin = if seen.header.spin { flag::SPIN_IN } else { 0 };
+                self.flags = self.flags & !flag::SPIN_IN | spin;
+            }
             if seen.len > self.longest_in {
                 self.longest_in = seen.len;
             }
@@ -239,14 +255,35 @@ impl Flow {
         }
     }
 
-    /// Without an Initial (a migration, a restarted agent) a short header going
-    /// out may be a stateless reset, which anyone can provoke and which looks
-    /// the same. But a reset is always shorter than what provoked it (RFC 9000,
-    /// 10.3.3), so one as long as anything that came in is none.
+    /// Without an Initial (a migration, an agent that came later) a short header
+    /// going out may be a stateless reset, which anyone can provoke and which
+    /// looks the same. But a reset is always shorter than what provoked it
+    /// (RFC 9000, 10.3.3), so one as long as anything that came in is none; and
+    /// its spin bit is random, so where that bit follows the client's, it is
+    /// none either. A server that only acknowledges sends nothing long.
     #[inline(always)]
-    fn short_out(&mut self, len: u32) {
-        if self.state != state::SEEN || len >= self.longest_in {
+    fn short_out(&mut self, seen: &Seen) {
+        if self.state != state::SEEN || seen.len >= self.longest_in || self.follows(seen) {
             self.flags |= flag::SHORT_OUT;
         }
+    }
+
+    /// Whether the spin bits have followed for long enough: the same as the
+    /// client's, or always the opposite, as where one side's never changes.
+    #[inline(always)]
+    fn follows(&mut self, seen: &Seen) -> bool {
+        let came = self.flags & flag::SPIN_IN != 0;
+        let as_before = (seen.header.spin == came) == (self.flags & flag::SPIN_SAME != 0);
+        let follows = self.flags >> flag::FOLLOWS;
+        let follows = if as_before {
+            follows + 1
+        } else if follows < ASTRAY {
+            self.flags ^= flag::SPIN_SAME;
+            0
+        } else {
+            follows - ASTRAY
+        };
+        self.flags = self.flags & !(u32::MAX << flag::FOLLOWS) | follows << flag::FOLLOWS;
+        follows >= FOLLOWED
     }
 }

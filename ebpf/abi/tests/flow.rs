@@ -213,6 +213,42 @@ fn a_stateless_reset_establishes_nothing() {
 }
 
 #[test]
+fn a_server_that_only_acknowledges_is_known_by_its_spin_bit() {
+    // An upload that was there before the agent, or moved to another address. `late`: how many
+    // acknowledgements still carry the old bit after the client's has flipped.
+    for (name, late, server) in [
+        ("follows", 0, None),
+        ("follows late", 2, None),
+        ("never spins", 0, Some(false)),
+        ("never spins either", 0, Some(true)),
+    ] {
+        let mut watched = Watched::new();
+        for packet in 0..100 {
+            let spin = server.is_none() && packet / 25 % 2 == 1;
+            let old = packet >= 25 && packet % 25 < late;
+            watched.sees(1, In, short(spin, 1200));
+            watched.sees(0, Out, short(server.unwrap_or(spin != old), 40));
+        }
+        assert!(watched.flow.established(), "{name}");
+    }
+}
+
+#[test]
+fn resets_with_random_spin_bits_establish_nothing() {
+    let mut random = 1u64;
+    let mut watched = Watched::new();
+    for packet in 0..100_000 {
+        // xorshift64
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        watched.sees(1, In, short(packet % 3 == 0, 1200));
+        watched.sees(0, Out, short(random & 1 == 1, 43));
+    }
+    assert!(!watched.flow.established());
+}
+
+#[test]
 fn one_way_traffic_never_establishes() {
     for datagram in [
         hello(FIRST),
