@@ -144,6 +144,10 @@ pub struct Dataplane {
     config: Config,
     pins: Pins,
     active: Option<Active>,
+    /// Whether this agent has loaded anything yet.
+    owned: bool,
+    /// Whether the last plan left an earlier agent's state as it is.
+    inherited: bool,
 }
 
 impl Dataplane {
@@ -155,7 +159,14 @@ impl Dataplane {
             config,
             pins,
             active: None,
+            owned: false,
+            inherited: false,
         }
+    }
+
+    /// Whether the last plan left in force what an earlier agent had attached.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     /// What is loaded, if anything is.
@@ -169,10 +180,13 @@ impl Dataplane {
     }
 
     /// Carries the plan out: maps first, then hooks, so that what is attached finds its maps
-    /// filled. Where nothing is wanted, nothing stays, unless `keep`.
-    pub fn apply(&mut self, plan: &Plan, keep: bool) -> Result<Applied, DataplaneError> {
-        if plan.desired.transports.is_empty() {
-            if !keep {
+    /// filled. Where nothing is wanted, nothing stays, but for what an earlier agent had in force
+    /// while `unsure` whether it is still asked for.
+    pub fn apply(&mut self, plan: &Plan, unsure: bool) -> Result<Applied, DataplaneError> {
+        let empty = plan.desired.transports.is_empty();
+        self.inherited = empty && inherits(unsure, self.owned, self.pins.root().exists());
+        if empty {
+            if !self.inherited {
                 self.tear_down()?;
             }
             return Ok(Applied::default());
@@ -180,6 +194,7 @@ impl Dataplane {
         let first = self.active.is_none();
         if first {
             self.active = Some(self.load()?);
+            self.owned = true;
         }
         let Some(active) = &mut self.active else {
             return Ok(Applied::default());
@@ -225,9 +240,28 @@ impl Dataplane {
     }
 }
 
+/// Whether an empty plan leaves what is pinned. An agent that has had state of its own knows each
+/// object's last good state: then the plan is empty because it is meant to be.
+const fn inherits(unsure: bool, owned: bool, pinned: bool) -> bool {
+    unsure && !owned && pinned
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_earlier_agents_state_outlives_an_empty_plan() {
+        for (case, unsure, owned, pinned, stays) in [
+            ("bad file at the start", true, false, true, true),
+            ("bad file, and nothing is there", true, false, false, false),
+            ("bad file beside a deletion", true, true, true, false),
+            ("no file at the start", false, false, true, false),
+            ("a deletion", false, true, true, false),
+        ] {
+            assert_eq!(inherits(unsure, owned, pinned), stays, "{case}");
+        }
+    }
 
     #[test]
     fn a_failed_load_is_told_in_the_words_of_the_gate_it_needs() {

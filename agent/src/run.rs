@@ -27,6 +27,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// Between two passes without an event, and between two sweeps of the flows.
 const RESYNC: Duration = Duration::from_secs(5);
 
+/// Said while nothing is selected and an object, which might select something, can't be read.
+const INHERITED: &str =
+    "held from an earlier agent: what it attached stays until the objects above are mended";
+
 /// What `run` was told.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -201,9 +205,9 @@ impl Agent {
         let began = Instant::now();
         self.plan = plan(node, objects, &self.settings, &self.bypassed);
         // A refused object may be one that an earlier agent had in force.
-        let keep = !objects.problems.is_empty();
+        let unsure = !objects.problems.is_empty();
         self.taken = false;
-        let failed = match self.dataplane.apply(&self.plan, keep) {
+        let failed = match self.dataplane.apply(&self.plan, unsure) {
             Ok(applied) => {
                 self.applied = applied;
                 None
@@ -241,6 +245,9 @@ impl Agent {
     fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {
         let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
         problems.extend(self.shared.lock().http_problem.clone());
+        if self.dataplane.is_inherited() {
+            problems.push(INHERITED.to_owned());
+        }
         let nothing = HeldSlots::new();
         let active = self.dataplane.active();
         let pass = Pass {

@@ -8,10 +8,10 @@ mod agent;
 #[path = "support/guarded.rs"]
 mod guarded;
 
-use agent::{Agent, put};
-use guarded::{assert_guarded, transport};
+use agent::{Agent, SOON, put, remove};
+use guarded::{assert_guarded, attached, transport};
 use serde_json::{Value, json};
-use stoq_lab::{LabOptions, Pod, pod_yaml, turn};
+use stoq_lab::{LabOptions, Pod, pod_yaml, turn, wait_for};
 
 #[test]
 fn a_broken_object_keeps_its_last_good_state() {
@@ -81,7 +81,31 @@ fn a_broken_object_keeps_what_an_earlier_agent_had_in_force() {
             .contains("port")
             .then_some(())
     });
+    agent.wait("the word that it is held", |status| {
+        let mut problems = status["problems"].as_array()?.iter();
+        let held = |one: &Value| one.as_str().unwrap().contains("held from an earlier agent");
+        problems.any(held).then_some(())
+    });
     assert_guarded(&lab);
+}
+
+#[test]
+fn the_last_transport_goes_beside_a_broken_object() {
+    let Some(_turn) = turn("the_last_transport_goes_beside_a_broken_object") else {
+        return;
+    };
+    let lab = guarded::lab(LabOptions::default());
+    let agent = Agent::start(&lab);
+    agent.wait_mode("Native");
+    put(&lab, "other", "spec: [");
+    agent.wait("the problem", |status| {
+        let problem = status["problems"][0].as_str()?;
+        problem.contains("other.yaml").then_some(())
+    });
+    remove(&lab, "edge");
+    let gone = wait_for("no hook", SOON, || attached(&lab).is_empty().then_some(()));
+    assert!(gone.is_ok(), "{:?}", attached(&lab));
+    assert!(!lab.bpffs().join("stoq").exists());
 }
 
 #[test]
