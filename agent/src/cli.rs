@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stoq_agent::lease::{Lease, LeaseError};
 use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
 use stoq_agent::{files, status::GateStatus};
-use stoq_ebpf::attach::cleanup::remove_everything;
+use stoq_ebpf::attach::cleanup::{Cleanup, remove_everything};
 use stoq_ebpf::capability;
 use stoq_ebpf::kernel::interface;
 
@@ -54,6 +55,9 @@ enum Command {
     Cleanup {
         #[command(flatten)]
         bpffs: Bpffs,
+        /// Run directory of the agent
+        #[arg(long, default_value = RUN_DIR, env = "STOQ_RUN_DIR")]
+        run_dir: PathBuf,
     },
 }
 
@@ -136,7 +140,7 @@ pub(crate) fn main() -> ExitCode {
             }
             Err(error) => fail(1, format_args!("no agent has reported here: {error}")),
         },
-        Command::Cleanup { bpffs } => cleanup(&bpffs.bpffs),
+        Command::Cleanup { bpffs, run_dir } => cleanup(&bpffs.bpffs, &run_dir),
     }
 }
 
@@ -205,8 +209,23 @@ fn gates(bpffs: &Path) -> Vec<GateStatus> {
     gates
 }
 
-fn cleanup(bpffs: &Path) -> ExitCode {
-    let done = remove_everything(bpffs);
+fn cleanup(bpffs: &Path, run_dir: &Path) -> ExitCode {
+    // Under a running agent half of it would come back. What can't be locked has none.
+    let lease = Lease::take(bpffs);
+    if matches!(lease, Err(LeaseError::Held { .. })) {
+        return fail(1, "an agent is running: stop it first");
+    }
+    let mut done = remove_everything(bpffs);
+    match files::remove_status(run_dir) {
+        Ok(path) => done
+            .removed
+            .extend(path.map(|path| path.display().to_string())),
+        Err(error) => done.failed.push(error.to_string()),
+    }
+    tell(&done)
+}
+
+fn tell(done: &Cleanup) -> ExitCode {
     for removed in &done.removed {
         println!("removed {removed}");
     }

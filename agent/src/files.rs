@@ -52,3 +52,29 @@ pub fn read_status(run_dir: &Path) -> Result<Status, FileError> {
         source,
     })
 }
+
+/// Removes the status that an agent left. Returns the file, `None` if there was none.
+pub fn remove_status(run_dir: &Path) -> Result<Option<PathBuf>, FileError> {
+    let path = run_dir.join(NAME);
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(Some(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FileError { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_removed_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let run_dir = directory.path().join("run");
+        assert_eq!(remove_status(&run_dir).unwrap(), None);
+        write_status(&run_dir, &Status::default()).unwrap();
+        let file = run_dir.join(NAME);
+        assert_eq!(remove_status(&run_dir).unwrap(), Some(file.clone()));
+        assert!(!file.exists());
+    }
+}

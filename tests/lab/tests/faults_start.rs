@@ -13,8 +13,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use agent::{Agent, HTTP, SOON, binary, run};
-use guarded::assert_guarded;
+use agent::{Agent, HTTP, SOON, binary, cleanup, run};
+use guarded::{assert_guarded, attached};
 use serde_json::Value;
 use stoq_lab::{Lab, LabOptions, tool, turn, wait_for};
 
@@ -163,6 +163,30 @@ fn neither_memlock_nor_btf_is_needed() {
         agent.wait_mode("Native");
         assert_guarded(&lab);
     }
+}
+
+#[test]
+fn cleanup_waits_for_the_agents_end() {
+    let Some(_turn) = turn("cleanup_waits_for_the_agents_end") else {
+        return;
+    };
+    let lab = guarded::lab(LabOptions::default());
+    let agent = Agent::start(&lab);
+    agent.wait_mode("Native");
+    let (before, status) = (attached(&lab), lab.directory().join("run/status.json"));
+    let said = cleanup(&lab).unwrap_err().to_string();
+    assert!(
+        said.contains("an agent is running: stop it first"),
+        "{said}"
+    );
+    assert_eq!(attached(&lab), before);
+    assert_guarded(&lab);
+    agent.kill();
+    assert!(status.exists());
+    let said = cleanup(&lab).unwrap();
+    assert!(said.contains("run/status.json"), "{said}");
+    assert!(!status.exists());
+    assert_eq!(attached(&lab), []);
 }
 
 /// A bpffs on a directory that is there; unmounted when dropped.

@@ -145,7 +145,8 @@ pub(crate) fn run(lab: &Lab) -> Command {
 /// `stoq-agent cleanup` on the node; what it printed.
 pub(crate) fn cleanup(lab: &Lab) -> Result<String> {
     let mut command = lab.node.command(binary()?);
-    tool::run(command.arg("cleanup").arg("--bpffs").arg(lab.bpffs()))
+    command.arg("cleanup").arg("--bpffs").arg(lab.bpffs());
+    tool::run(command.arg("--run-dir").arg(lab.directory().join("run")))
 }
 
 /// Writes an object's file, at once and whole.
