@@ -1,5 +1,6 @@
 //! What the kernel tells about interfaces and about us, in the calling thread's network namespace.
 
+mod boot;
 mod clock;
 pub mod confinement;
 pub mod device;
@@ -9,5 +10,6 @@ pub mod interface;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use boot::seed;
 pub use clock::tick;
 pub use ethtool::{driver, queues};

@@ -9,7 +9,7 @@ use stoq_ebpf_abi::maps::FLOWS;
 
 pub use crate::attach::Pins;
 
-use crate::kernel::tick;
+use crate::kernel::{seed, tick};
 use crate::sys::pin;
 
 /// The BPF object: committed, and rebuilt and compared by `make ebpf`.
@@ -85,6 +85,7 @@ pub fn load(pins: &Pins, options: &Options) -> Result<Loaded, LoadError> {
         .map_max_entries("STOQ_FLOWS", options.flows)
         .override_global("STOQ_COARSE_CLOCK", &u8::from(options.coarse_clock), true)
         .override_global("STOQ_TICK", &nanoseconds, true)
+        .override_global("STOQ_SEED", &seed(), true)
         .load(OBJECT)?;
     Ok(Loaded { ebpf })
 }

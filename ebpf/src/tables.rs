@@ -7,7 +7,8 @@ use std::path::Path;
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use stoq_ebpf_abi::maps::{
-    Activity, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, Histograms, Policy, TransportName,
+    Activity, Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, Histograms, Policy,
+    TransportName,
 };
 use stoq_ebpf_abi::parse::Addr;
 
@@ -63,6 +64,7 @@ pub struct Tables {
     cidrs_v6: LpmTrie<MapData, CidrV6, u32>,
     endpoints: HashMap<MapData, EndpointKey, Endpoint>,
     nodes: HashMap<MapData, Addr, u32>,
+    budgets: Array<MapData, Budget>,
     activity: Array<MapData, Activity>,
     counters: PerCpuArray<MapData, Counters>,
     histograms: PerCpuHashMap<MapData, u32, Histograms>,
@@ -78,6 +80,7 @@ impl Tables {
             cidrs_v6: open(maps, CIDRS_V6)?,
             endpoints: open(maps, ENDPOINTS)?,
             nodes: open(maps, NODES)?,
+            budgets: open(maps, BUDGETS)?,
             activity: open(maps, ACTIVITY)?,
             counters: open(maps, COUNTERS)?,
             histograms: open(maps, HISTOGRAMS)?,
@@ -115,6 +118,7 @@ const CIDRS_V4: &str = "STOQ_CIDRS_V4";
 const CIDRS_V6: &str = "STOQ_CIDRS_V6";
 const ENDPOINTS: &str = "STOQ_ENDPOINTS";
 const NODES: &str = "STOQ_NODES";
+const BUDGETS: &str = "STOQ_BUDGETS";
 const ACTIVITY: &str = "STOQ_ACTIVITY";
 const COUNTERS: &str = "STOQ_COUNTERS";
 const HISTOGRAMS: &str = "STOQ_HISTOGRAMS";

@@ -41,10 +41,24 @@ pub trait Bytes {
     }
 
     /// Datagrams this frame stands for: more than one where segmentation is
-    /// still to come (GSO) or has been undone (GRO).
+    /// still to come (GSO) or has been undone (GRO). 0: not known, as of what a
+    /// virtual machine sends; see [`Bytes::datagrams`].
     #[inline(always)]
     fn segments(&self) -> u32 {
         1
+    }
+
+    /// Datagrams that `len` bytes of payload are.
+    #[inline(always)]
+    fn datagrams(&self, len: usize) -> u32 {
+        let (segments, size) = (self.segments(), self.segment_size());
+        if segments != 0 {
+            segments
+        } else if size == 0 || len == 0 {
+            1
+        } else {
+            (len as u32).div_ceil(size)
+        }
     }
 
     /// Payload bytes of each datagram but the last of an offloaded frame; zero

@@ -70,8 +70,12 @@ pub struct Flow {
     pub version: u32,
     /// Fingerprint of the client's connection id, 0 if it has none.
     pub client_id: u32,
+    /// Fingerprint of the server's connection id, 0 if it has none or is not known.
+    pub server_id: u32,
     /// Longest datagram with a short header that came in, bytes of UDP payload.
     pub longest_in: u32,
+    /// Explicit padding.
+    pub pad: u32,
     /// First packet, ns of the coarse clock.
     pub first_seen: u64,
     /// Last packet, ns of the coarse clock.
@@ -102,6 +106,8 @@ pub struct Seen {
     pub header: Header,
     /// Fingerprint of the client's connection id, of a long header.
     pub client_id: u32,
+    /// Fingerprint of the server's connection id, where the packet has it.
+    pub server_id: u32,
     /// Bytes of UDP payload, of the first segment if there are several.
     pub len: u32,
     /// All its packets by kind.
@@ -137,7 +143,7 @@ impl Flow {
     /// the fine clock; 0: its handshake can't be measured.
     #[inline(always)]
     pub fn open(&mut self, client_id: u32, at: u64) {
-        self.client_id = client_id;
+        (self.client_id, self.server_id) = (client_id, 0);
         self.flags = (self.flags & !flag::OPENING_ANSWERED) | flag::OPENING;
         self.initial_at = at;
         if !self.established() {
@@ -198,6 +204,9 @@ impl Flow {
         match seen.direction {
             Direction::Out if seen.client_id == self.client_id => {
                 self.flags |= flag::OPENING_ANSWERED;
+                if header.known_version() {
+                    self.server_id = seen.server_id;
+                }
             }
             Direction::In if header.is(Kind::Initial) => {
                 let silent = seen.now.wrapping_sub(before) > REOPEN_AFTER;
@@ -229,7 +238,7 @@ impl Flow {
     fn short(&mut self, seen: &Seen, clock: &impl Fn() -> u64, outcome: &mut Outcome) {
         if matches!(seen.direction, Direction::Out) {
             self.short_out(seen);
-        } else {
+        } else if self.is_client(seen) {
             self.flags |= flag::SHORT_IN;
             if self.state == state::SEEN {
                 let spin = if seen.header.spin { flag::SPIN_IN } else { 0 };
@@ -253,6 +262,21 @@ impl Flow {
             self.flags &= !opening;
             outcome.established = true;
         }
+    }
+
+    /// A server may send short headers before it has heard from its client again
+    /// (0.5-RTT), so what comes in must show that the client is there: by the
+    /// connection id that the server chose, which only who gets its answers can
+    /// know, or because the server has sent more than three times of what it got
+    /// and so has validated the address (RFC 9000, 8.1).
+    #[inline(always)]
+    fn is_client(&self, seen: &Seen) -> bool {
+        if self.state != state::HANDSHAKING {
+            return true;
+        }
+        let known = self.flags & flag::OPENING_ANSWERED != 0;
+        let ours = self.server_id == 0 || self.server_id == seen.server_id;
+        (known && ours) || self.bytes[1] > 3 * self.bytes[0]
     }
 
     /// Without an Initial (a migration, an agent that came later) a short header

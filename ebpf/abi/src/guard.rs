@@ -294,7 +294,7 @@ fn unestablished<T: Tables>(
 fn charge(packet: &Packet, initial: u32, per_packet: u64, per_initial: u64, now: u64) -> Charge {
     Charge {
         packets: per_packet * packet.segments as u64,
-        initials: per_initial * initial as u64,
+        initials: per_initial * initial as u64 * packet.segments as u64,
         now,
     }
 }

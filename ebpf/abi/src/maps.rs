@@ -229,6 +229,18 @@ pub struct Opening {
     pub pad: u32,
 }
 
+/// How long a client's Initial waits for its answer: after that, it was one of
+/// a connection that never came to be. Nanoseconds.
+const ANSWERED_WITHIN: u64 = 10_000_000_000;
+
+impl Opening {
+    /// Whether a client of this id is still opening the connection at `now`.
+    #[inline(always)]
+    pub const fn is_of(&self, client_id: u32, now: u64) -> bool {
+        self.client_id == client_id && now.wrapping_sub(self.at) < ANSWERED_WITHIN
+    }
+}
+
 /// When an endpoint's packets were last seen at each place, ns of the coarse
 /// clock. Tells where packets of a node's data plane really go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -347,7 +359,7 @@ const _: () = {
     assert!(size_of::<CidrV4>() == 8);
     assert!(size_of::<CidrV6>() == 20);
     assert!(size_of::<FlowKey>() == 24);
-    assert!(size_of::<Flow>() == 112);
+    assert!(size_of::<Flow>() == 120);
     assert!(size_of::<Opening>() == 16);
     assert!(size_of::<Activity>() == 64);
     assert!(size_of::<TransportName>() == NAME_LEN);

@@ -230,6 +230,23 @@ pub fn client_id<B: Bytes + ?Sized>(bytes: &B, at: usize, header: &Header, inbou
     word.unwrap_or(0) | 1
 }
 
+/// A short fingerprint of the server's connection id, likewise: what it is sent
+/// to, and the source id of its own long headers. 0 where it has none, or one
+/// below 4 bytes.
+#[inline(always)]
+pub fn server_id<B: Bytes + ?Sized>(bytes: &B, at: usize, header: &Header, inbound: bool) -> u32 {
+    let (start, len) = match (inbound, header.is_long()) {
+        (true, true) => (at + 6, header.dcid_len),
+        (true, false) => (at + 1, 4),
+        (false, true) => (at + 7 + header.dcid_len as usize, header.scid_len),
+        (false, false) => return 0,
+    };
+    if len < 4 {
+        return 0;
+    }
+    bytes.word(start).unwrap_or(0) | 1
+}
+
 /// The packets of one frame: how many of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Census(u64);

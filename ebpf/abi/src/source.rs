@@ -45,13 +45,14 @@ pub struct SourceSet {
 }
 
 impl SourceKey {
-    /// The set in which the source may be.
+    /// The set in which the source may be. Who knows the seed can choose sources
+    /// that drive each other out, and so are limited by none.
     #[inline(always)]
-    pub const fn set(&self) -> u32 {
+    pub const fn set(&self, seed: u64) -> u32 {
         let [a, b, c, d] = self.addr;
         let (high, low) = (a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32);
         // Odd constants of the golden ratio and of the square root of two.
-        let mut hash = high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low;
+        let mut hash = (high ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low;
         hash = (hash ^ (hash >> 32)).wrapping_mul(0xb504_f333_f9de_6485);
         hash = (hash ^ (hash >> 29)).wrapping_mul(0xb504_f333_f9de_6485);
         (hash >> 49) as u32 ^ (self.budget * STRIDE)

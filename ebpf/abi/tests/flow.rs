@@ -65,7 +65,10 @@ fn answer(id: [u8; 8]) -> Vec<u8> {
 /// The client's last flight, with its first short header behind.
 fn finished(id: [u8; 8]) -> Vec<u8> {
     coalesced([
-        long(Kind::Handshake).dcid(4).scid_of(&id).bytes(),
+        long(Kind::Handshake)
+            .dcid_of(&[0x51; 4])
+            .scid_of(&id)
+            .bytes(),
         short(false, 50),
     ])
 }
@@ -313,7 +316,10 @@ fn a_client_without_an_id_of_its_own_is_observed_alike() {
         NOTHING
     );
     watched.sees(1, Out, padded(initial().dcid(0).bytes(), 1200));
-    let last = coalesced([long(Kind::Handshake).scid(0).bytes(), short(false, 40)]);
+    let last = coalesced([
+        long(Kind::Handshake).dcid_of(&[0x51; 8]).scid(0).bytes(),
+        short(false, 40),
+    ]);
     assert_eq!(watched.sees(20, In, last), measured(21));
     assert_eq!(watched.sees(1, Out, short(false, 40)), established());
 }
@@ -324,6 +330,36 @@ fn a_stranger_s_answer_does_not_end_the_handshake() {
     watched.sees(0, In, hello(FIRST));
     watched.sees(1, Out, answer(SECOND));
     assert_eq!(watched.sees(1, In, short(false, 40)), NOTHING);
+}
+
+#[test]
+fn who_does_not_know_the_server_s_id_establishes_nothing_however_early_the_server_speaks() {
+    let blind = || {
+        let mut bytes = short(false, 40);
+        bytes[1..5].fill(0xee);
+        bytes
+    };
+    let mut watched = Watched::new();
+    watched.sees(0, In, blind());
+    watched.sees(0, In, hello(FIRST));
+    watched.sees(0, In, short(false, 40));
+    watched.sees(1, Out, answer(FIRST));
+    watched.sees(0, Out, short(false, 700));
+    watched.sees(0, In, blind());
+    watched.sees(9, Out, short(false, 700));
+    assert!(!watched.flow.established());
+
+    let mut at_last = Watched {
+        flow: watched.flow,
+        now: watched.now,
+    };
+    at_last.sees(1, In, short(false, 40));
+    assert!(at_last.flow.established());
+
+    // Or by an id that it learned since: so much is only sent to who was heard of.
+    watched.flow.bytes = [1300, 4000];
+    watched.sees(1, In, blind());
+    assert!(watched.flow.established());
 }
 
 #[test]
@@ -344,6 +380,7 @@ fn plain_udp_is_established_by_an_answer() {
         quic: false,
         header: Header::NONE,
         client_id: 0,
+        server_id: 0,
         len: 0,
         census: Census::default(),
     };

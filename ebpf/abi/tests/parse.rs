@@ -106,7 +106,6 @@ fn a_whole_header_cut_short_of_its_payload_is_malformed() {
 fn udp_lengths_decide_how_much_is_payload() {
     let malformed = Err(Some(Unparsed::Malformed));
     for (length, found) in [
-        (0, malformed),
         (7, malformed),
         (8, Ok(0)),
         (40, Ok(32)),
@@ -122,6 +121,11 @@ fn udp_lengths_decide_how_much_is_payload() {
                 "{length}"
             );
         }
+    }
+    // To Linux none is all there is, over IPv6.
+    for (packet, found) in [(v4(), malformed), (v6(), Ok(33))] {
+        let frame = packet.udp_length(0).frame();
+        assert_eq!(read(&frame[..], 0).map(|datagram| datagram.len), found);
     }
 }
 

@@ -7,6 +7,7 @@ use stoq_ebpf_abi::maps::{Buckets, Hook, TRANSPORTS};
 use stoq_ebpf_abi::parse::{Addr, mapped};
 use stoq_ebpf_abi::source::{SOURCE_SETS, Source, SourceKey, SourceSet};
 
+const SEED: u64 = 0x0123_4567_89ab_cdef;
 const BUDGETS: u32 = TRANSPORTS * Hook::COUNT as u32;
 
 fn v4(number: u32) -> Addr {
@@ -26,7 +27,7 @@ fn owing(addr: Addr, packets: u64, initials: u64) -> Source {
 #[test]
 fn a_source_has_a_set_of_its_own_for_every_budget() {
     for addr in [v4(0xc000_0209), v6(7), Addr::default()] {
-        let sets = (0..BUDGETS).map(|budget| SourceKey { budget, addr }.set());
+        let sets = (0..BUDGETS).map(|budget| SourceKey { budget, addr }.set(SEED));
         let sets: HashSet<u32> = sets.inspect(|set| assert!(*set < SOURCE_SETS)).collect();
         assert_eq!(sets.len(), BUDGETS as usize);
     }
@@ -47,7 +48,7 @@ fn neighbours_spread_over_the_sets() {
                 budget: 5,
                 addr: addr(number),
             };
-            load[key.set() as usize] += 1;
+            load[key.set(SEED) as usize] += 1;
         }
         let overfull: u32 = load.iter().map(|n: &u32| n.saturating_sub(2)).sum();
         // Chance alone would leave a tenth without a place.

@@ -22,6 +22,16 @@ pub(crate) struct Kernel<'a> {
     source: Option<*mut Source>,
 }
 
+/// What only this machine knows, set by the loader.
+#[unsafe(no_mangle)]
+static STOQ_SEED: u64 = 0;
+
+#[inline(always)]
+fn seed() -> u64 {
+    // SAFETY: a valid static; volatile, because the loader changes the value.
+    unsafe { core::ptr::read_volatile(&raw const STOQ_SEED) }
+}
+
 /// Key of the flow between a peer and an endpoint's port.
 #[inline(always)]
 pub(crate) fn flow_key(transport: u32, peer: [u32; 4], peer_port: u16, port: u16) -> FlowKey {
@@ -139,7 +149,7 @@ impl Tables for Kernel<'_> {
             budget: budget_index(self.endpoint.transport, self.hook),
             addr: self.source_addr(),
         };
-        let Some(set) = STOQ_SOURCES.get_ptr_mut(key.set()) else {
+        let Some(set) = STOQ_SOURCES.get_ptr_mut(key.set(seed())) else {
             return Buckets::default();
         };
         // SAFETY: a value of the map, which stays readable until the program returns.

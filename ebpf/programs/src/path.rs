@@ -132,7 +132,7 @@ fn fill<F: Frame>(
     work.hook = hook;
     work.direction = direction;
     work.tick = tick;
-    work.segments = frame.segments();
+    work.segments = frame.datagrams(work.datagram.len);
     work.first_len = first_len(&work.datagram, frame.segment_size() as usize);
     work.header = if endpoint.flags & endpoint_flag::QUIC == 0 {
         Header::NONE

@@ -236,8 +236,7 @@ impl Bytes for Skb {
     #[inline(always)]
     fn segments(&self) -> u32 {
         // SAFETY: the context the kernel handed to the program.
-        let segments = unsafe { (*self.skb).gso_segs };
-        if segments == 0 { 1 } else { segments }
+        unsafe { (*self.skb).gso_segs }
     }
 
     #[inline(always)]

@@ -120,14 +120,17 @@ fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
     let header = work.header;
     let at = work.datagram.payload;
     let inbound = matches!(work.direction, Direction::In);
-    let (census, client_id) = if header.is_long() {
+    let (census, client_id, server_id) = if header.is_long() {
         let segment = frame.segment_size() as usize;
         let census = Census::from_bits(frame.census(at, work.datagram.len, segment));
-        (census, quic::client_id(frame, at, &header, inbound))
+        let client_id = quic::client_id(frame, at, &header, inbound);
+        let server_id = quic::server_id(frame, at, &header, inbound);
+        (census, client_id, server_id)
     } else if header.is_quic() {
-        (Census::short(work.segments), 0)
+        let server_id = quic::server_id(frame, at, &header, inbound);
+        (Census::short(work.segments), 0, server_id)
     } else {
-        (Census::default(), 0)
+        (Census::default(), 0, 0)
     };
     let quic = work.endpoint.flags & endpoint_flag::QUIC != 0;
     Seen {
@@ -136,6 +139,7 @@ fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
         quic,
         header,
         client_id,
+        server_id,
         len: work.first_len as u32,
         census,
     }
@@ -182,12 +186,20 @@ fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool
 
 #[inline(always)]
 fn remember(key: &FlowKey, seen: &Seen) {
+    let at = clock::fine();
+    if let Some(known) = STOQ_OPENINGS.get_ptr(key) {
+        // SAFETY: a value of the map, which stays readable until the program returns.
+        let known = unsafe { *known };
+        if known.is_of(seen.client_id, at) {
+            return;
+        }
+    }
     let opening = Opening {
-        at: clock::fine(),
+        at,
         client_id: seen.client_id,
         pad: 0,
     };
-    let _ = STOQ_OPENINGS.insert(key, opening, BPF_NOEXIST as u64);
+    let _ = STOQ_OPENINGS.insert(key, opening, 0);
 }
 
 #[inline(always)]
@@ -197,7 +209,9 @@ fn recall(key: &FlowKey, flow: &mut Flow, outcome: &mut Outcome) {
     };
     // SAFETY: a value of the map, which stays readable until the program returns.
     let opening = unsafe { *opening };
-    flow.open(opening.client_id, opening.at);
-    outcome.opened = true;
+    if opening.is_of(opening.client_id, clock::fine()) {
+        flow.open(opening.client_id, opening.at);
+        outcome.opened = true;
+    }
     let _ = STOQ_OPENINGS.remove(key);
 }

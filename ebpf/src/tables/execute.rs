@@ -5,13 +5,16 @@ use aya::Pod;
 use aya::maps::{MapError, PerCpuValues};
 use ipnet::IpNet;
 use rustix::io::Errno;
-use stoq_ebpf_abi::maps::{Counters, Histograms, NAME_LEN, Policy, TransportName};
+use rustix::time::{ClockId, clock_gettime};
+use stoq_ebpf_abi::maps::{
+    Budget, Counters, Histograms, Hook, NAME_LEN, Policy, TransportName, budget_index,
+};
 
 use super::observe::{key_v4, key_v6};
 use super::plan::Step;
 use super::{
-    CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS, Tables,
-    TablesError, write_error,
+    BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS,
+    Tables, TablesError, write_error,
 };
 use crate::kernel::tick;
 
@@ -26,10 +29,9 @@ impl Tables {
         let mut believed = false;
         for step in steps {
             if believed && !step.is_of_endpoints() {
-                believed = false;
                 settle();
             }
-            believed |= step.is_of_endpoints();
+            believed = step.is_of_endpoints();
             match (step, self.write_until(deadline, step)) {
                 (Step::ZeroHistograms(slot), Err(error)) if out_of_memory(&error) => {
                     without.push(*slot);
@@ -69,7 +71,10 @@ impl Tables {
             Step::Name(index, ref name) => (TRANSPORTS, self.transports.set(index, **name, 0)),
             Step::ClearActivity(id) => return self.clear_endpoint(id),
             Step::PutCidr(transport, net, flags) => self.put_cidr(transport, net, flags),
-            Step::PutPolicy(index, policy) => (POLICIES, self.policies.set(index, policy, 0)),
+            Step::PutPolicy(index, policy) => {
+                self.fill_budgets(index)?;
+                (POLICIES, self.policies.set(index, policy, 0))
+            }
             Step::PutNode(addr) => (NODES, self.nodes.insert(addr, 1, 0)),
             Step::PutEndpoint(key, endpoint) => {
                 (ENDPOINTS, self.endpoints.insert(key, endpoint, 0))
@@ -82,6 +87,16 @@ impl Tables {
             Step::RemoveNode(addr) => (NODES, absent(self.nodes.remove(&addr))),
         };
         written.map_err(|source| write_error(map, source))
+    }
+
+    /// What was owed at other rates, or by a transport that had this number before, is no debt.
+    fn fill_budgets(&mut self, transport: u32) -> Result<(), TablesError> {
+        for hook in Hook::ALL {
+            let index = budget_index(transport, hook);
+            let filled = self.budgets.set(index, Budget::default(), 0);
+            filled.map_err(|source| write_error(BUDGETS, source))?;
+        }
+        Ok(())
     }
 
     fn put_cidr(&mut self, transport: u32, net: IpNet, flags: u32) -> Written {
@@ -111,9 +126,15 @@ impl Tables {
     }
 }
 
-/// Waits until no program goes by what the endpoint table said before: they believe it for a tick.
+/// Waits until no program goes by what the endpoint table said before: they believe it for a tick. The coarse clock
+/// moves with the ticks, also where the CPU that counts them is held up.
 fn settle() {
-    thread::sleep(2 * tick());
+    let coarse = || clock_gettime(ClockId::MonotonicCoarse);
+    let (before, deadline) = (Duration::try_from(coarse()), Instant::now() + PATIENCE);
+    let ticked = || Duration::try_from(coarse()).ok() >= before.ok().map(|time| time + 2 * tick());
+    while !ticked() && Instant::now() < deadline {
+        thread::sleep(tick());
+    }
 }
 
 /// Which map, and what came of it.

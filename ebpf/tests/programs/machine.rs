@@ -8,7 +8,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun as _, TestRunOptions};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-use stoq_ebpf::kernel::tick;
+use stoq_ebpf::kernel::{seed, tick};
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::hint::{self, HintLine};
@@ -153,13 +153,13 @@ impl Machine {
             self.sources.set(set, SourceSet::default(), 0).unwrap();
         }
         for (key, buckets) in &node.sources {
-            let mut set = self.sources.get(&key.set(), 0).unwrap();
+            let mut set = self.sources.get(&key.set(seed()), 0).unwrap();
             set.ways[usize::from(set.second(&key.addr))] = Source {
                 addr: key.addr,
                 buckets: *buckets,
             };
-            self.sources.set(key.set(), set, 0).unwrap();
-            self.used.push(key.set());
+            self.sources.set(key.set(seed()), set, 0).unwrap();
+            self.used.push(key.set(seed()));
         }
     }
 

@@ -109,7 +109,7 @@ fn check_charge(charge: Option<Charge>, packet: &Packet, [per_packet, per_initia
     assert_eq!(
         charge.initials,
         if packet.header.is(Kind::Initial) {
-            per_initial
+            per_initial * u64::from(packet.segments)
         } else {
             0
         }

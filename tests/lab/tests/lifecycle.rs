@@ -115,13 +115,13 @@ fn the_pins_of_an_older_version_are_taken_over_in_traffic() {
     let lab = guarded::lab(LabOptions::default());
     native(&lab, &mut run(&lab)).kill();
     let (root, before) = (lab.bpffs().join("stoq"), attached(&lab));
-    fs::rename(root.join("v1"), root.join("v0")).unwrap();
+    fs::rename(root.join(current()), root.join("v0")).unwrap();
     let streams = Streams::start(&lab, Peer::ROUTED, 20_000, 5.0);
     carry(&lab, 10_000);
     let agent = native(&lab, &mut run(&lab));
     let versions = fs::read_dir(&root).unwrap().flatten();
     let versions: Vec<_> = versions.map(|version| version.file_name()).collect();
-    assert_eq!(versions, ["v1"]);
+    assert_eq!(versions, [current().as_str()]);
     assert_updated(&before, &lab, &agent);
     carry(&lab, 10_000);
     streams.assert_whole_and_filtered();
@@ -242,4 +242,9 @@ fn bpftool(kind: &str) -> Vec<Value> {
 
 fn id(object: &Value) -> u64 {
     object["id"].as_u64().unwrap()
+}
+
+/// The pin tree's directory of this version.
+fn current() -> String {
+    format!("v{}", stoq_ebpf_abi::ABI_VERSION)
 }

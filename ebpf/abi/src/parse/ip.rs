@@ -44,7 +44,7 @@ pub(super) fn v4<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) ->
             };
             (out.source, out.destination) = (mapped(source), mapped(destination));
             out.v6 = false;
-            udp(bytes, at + header, out)
+            udp(bytes, at + header, 0, out)
         }
         IPIP | IPV6_IN_IP if fragment & 0x3fff == 0 => Parsed::inner(Parsed::PACKET, at + header),
         _ => Parsed::OTHER,
@@ -62,12 +62,21 @@ pub(super) fn v6<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) ->
     let Some(destination) = address(bytes, at + 24) else {
         return Parsed::OTHER;
     };
+    let Some(length) = bytes.u16(at + 4) else {
+        return Parsed::OTHER;
+    };
     let mut at = at + 40;
+    // A jumbogram's own length is 0 (RFC 2675, 2).
+    let end = if length == 0 {
+        bytes.len()
+    } else {
+        at + length as usize
+    };
     for _ in 0..=MAX_EXTENSIONS {
         match next {
             UDP => {
                 (out.source, out.destination, out.v6) = (source, destination, true);
-                return udp(bytes, at, out);
+                return udp(bytes, at, end, out);
             }
             FRAGMENT => return Parsed::unparsed_because(Unparsed::Fragment),
             IPIP | IPV6_IN_IP => return Parsed::inner(Parsed::PACKET, at),
@@ -97,8 +106,9 @@ fn address<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Option<super::Addr> {
     ])
 }
 
+/// `end`: of the IPv6 packet; 0 for IPv4.
 #[inline(always)]
-fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
+fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, end: usize, out: &mut Datagram) -> Parsed {
     let Some(ports) = bytes.u32(at) else {
         return Parsed::unparsed_because(Unparsed::Malformed);
     };
@@ -106,15 +116,25 @@ fn udp<B: Bytes + ?Sized>(bytes: &B, at: usize, out: &mut Datagram) -> Parsed {
         return Parsed::unparsed_because(Unparsed::Malformed);
     };
     let payload = at + UDP_HEADER;
-    let room = bytes.len().wrapping_sub(payload);
+    if payload > bytes.len() {
+        return Parsed::unparsed_because(Unparsed::Malformed);
+    }
+    let room = bytes.len() - payload;
+    // Over IPv6 none stands for the rest of the packet: so jumbograms have it (RFC 2675, 4), and
+    // so Linux takes it of any (`__udp6_lib_rcv`, net/ipv6/udp.c, v6.18).
+    let length = if length == 0 && end > at {
+        end - at
+    } else {
+        length as usize
+    };
     // The header of an offloaded frame speaks of one segment or of all,
     // depending on who built it; the frame's own length is always the sum.
     let len = if bytes.segment_size() != 0 {
         room
     } else {
-        (length as usize).wrapping_sub(UDP_HEADER)
+        length.wrapping_sub(UDP_HEADER)
     };
-    if payload > bytes.len() || (length as usize) < UDP_HEADER || len > room {
+    if length < UDP_HEADER || len > room {
         return Parsed::unparsed_because(Unparsed::Malformed);
     }
     let destination_port = ports as u16;

@@ -154,7 +154,7 @@ pub(crate) fn packet_of<B: Bytes + ?Sized>(
     };
     Packet {
         len,
-        segments: frame.segments(),
+        segments: frame.datagrams(datagram.len),
         v6: datagram.v6,
         header,
         masqueraded,

@@ -139,9 +139,9 @@ fn varint(value: usize) -> Vec<u8> {
     }
 }
 
-/// A short header packet of `len` bytes.
+/// A short header packet of `len` bytes, to the connection id that `scid` gives.
 pub(crate) fn short(spin: bool, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0xb0; len];
+    let mut bytes = vec![0x51; len];
     if let Some(first) = bytes.first_mut() {
         *first = 0x40 | u8::from(spin) << 5;
     }

@@ -15,11 +15,12 @@ pub(crate) fn seen<B: Bytes + ?Sized>(
     let first = if segment == 0 { len } else { len.min(segment) };
     let header = quic::header(frame, at, at + first);
     let inbound = matches!(direction, Direction::In);
+    let server_id = quic::server_id(frame, at, &header, inbound);
     let (census, client_id) = if header.is_long() {
         let census = quic::census(frame, at, len, segment);
         (census, quic::client_id(frame, at, &header, inbound))
     } else if header.is_quic() {
-        (Census::short(frame.segments()), 0)
+        (Census::short(frame.datagrams(len)), 0)
     } else {
         (Census::default(), 0)
     };
@@ -29,6 +30,7 @@ pub(crate) fn seen<B: Bytes + ?Sized>(
         quic: true,
         header,
         client_id,
+        server_id,
         len: first as u32,
         census,
     }

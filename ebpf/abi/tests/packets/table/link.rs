@@ -148,6 +148,7 @@ fn udp_cases() -> Vec<Case> {
         case("ethernet_padding", query(2).trailer(16).frame(), Passed),
         case("bad_initial_and_padding", bad().trailer(7).frame(), READ),
         case("length_zero", bad().udp_length(0).frame(), MALFORMED),
+        case("length_zero_v6", bad6().udp_length(0).frame(), READ),
         case("length_seven", bad().udp_length(7).frame(), MALFORMED),
         case(
             "length_below_the_packet",
