@@ -2,6 +2,7 @@
 # Writes what is generated and committed; --check compares instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/path.sh
 [[ $# -eq 0 || "$*" == --check ]] || { echo "usage: gen.sh [--check]" >&2; exit 2; }
 
 cargo run --quiet --locked -p stoq-crds --bin crdgen -- "$@"

@@ -2,6 +2,7 @@
 # Sets up, builds agent and lab in release and runs one of the lab's programs: demo or bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/path.sh
 name=$1
 if [[ $EUID -ne 0 ]]; then
   echo "make $name: needs root, for network namespaces and BPF: sudo env \"PATH=\$PATH\" make $name" >&2

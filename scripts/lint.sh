@@ -2,6 +2,7 @@
 # Format, clippy, shell scripts, licences, architecture. Quiet when all is well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/path.sh
 
 for manifest in Cargo.toml ebpf/programs/Cargo.toml fuzz/Cargo.toml; do
   cargo fmt --all --check --manifest-path "$manifest"
@@ -9,8 +10,6 @@ done
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 scripts/clippy-programs.sh
-if command -v shellcheck >/dev/null; then
-  git ls-files '*.sh' .ci/run | xargs shellcheck
-fi
+git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=SCRIPTDIR/..
 # Licences, the direction of dependencies, where unsafe code is.
 cargo test --quiet --locked -p stoq-lab --test architecture

@@ -2,8 +2,7 @@
 # Installs what building, testing and the lab need and is missing; silent when nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Debian keeps /usr/sbin from users, and cargo's directory is not on every PATH.
-PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
+. scripts/path.sh
 
 readonly LINKER=0.10.4 FUZZ=0.13.2
 
@@ -19,7 +18,8 @@ packages() {
   local missing=() entry
   # command:package
   for entry in bpftool:bpftool nft:nftables ethtool:ethtool ip:iproute2 cc:gcc c++:g++ \
-    pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps; do
+    pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps tc:iproute2 \
+    chrt:util-linux shellcheck:shellcheck; do
     command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0

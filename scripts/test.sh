@@ -2,6 +2,7 @@
 # Every test. As root nothing may be skipped; otherwise what needs namespaces skips itself and says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/path.sh
 
 step() { echo "== $1"; }
 

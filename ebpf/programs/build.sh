@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 
 cargo fetch --quiet --locked
 sysroot=$(rustc --print sysroot)
+objcopy=$(echo "$sysroot"/lib/rustlib/*/bin/rust-objcopy)
 flags=(-Cdebuginfo=2 -Clink-arg=--btf --remap-path-scope=object
   "--remap-path-prefix=$(dirname "$(dirname "$PWD")")=/stoq" "--remap-path-prefix=$sysroot=/rust")
 # The registry's directory is named after its mirror: remap each, not their parent.
@@ -20,7 +21,7 @@ cargo build --quiet --locked --workspace --release -Z build-std=core --target bp
 for name in stoq lab; do
   built=target/$name.bpf.o
   # BTF stays; the DWARF it was made of is nine tenths of the file.
-  LD_LIBRARY_PATH="$sysroot/lib" "$sysroot"/lib/rustlib/*/bin/rust-objcopy --strip-debug \
+  LD_LIBRARY_PATH="$sysroot/lib" "$objcopy" --strip-debug \
     "target/bpfel-unknown-none/release/$name" "$built"
   if [[ $# -eq 0 ]]; then
     cp "$built" "$name.bpf.o"

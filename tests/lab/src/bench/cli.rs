@@ -62,6 +62,13 @@ impl Cli {
                 measured.push(self.measured(figure, &ratios));
             }
         }
+        // Before there are flows, of which the flood's packets could be.
+        if drops.contains(&Figure::DropBare) {
+            println!("guard.drop/bare by kind of packet: ratio, and Mpps dropped by stoq_uplink");
+            for line in drop::by_kind(&mut node, self.rounds, self.seconds / 4.0)? {
+                println!("{line}");
+            }
+        }
         for figure in self.chosen(&COSTS) {
             let costs = accept::run(&mut node, figure, self.rounds)?;
             measured.push(self.measured(figure, &costs));
@@ -69,12 +76,6 @@ impl Cli {
         for figure in self.chosen(&STREAMS) {
             let ratios = pod::run(&mut node, figure, self.rounds, self.seconds)?;
             measured.push(self.measured(figure, &ratios));
-        }
-        if drops.contains(&Figure::DropBare) {
-            println!("guard.drop/bare by kind of packet: ratio, and Mpps dropped by stoq_uplink");
-            for line in drop::by_kind(&mut node, self.rounds, self.seconds / 4.0)? {
-                println!("{line}");
-            }
         }
         Ok(measured)
     }

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Whether the hooks are there, in the order that a slow drift of the machine favours neither.
 const TURNS: [bool; 4] = [false, true, true, false];
 /// How often a round goes through the turns: short ones meet the same neighbours.
-const REPEATS: usize = 5;
+const REPEATS: usize = 10;
 
 /// A fresh connection each round, and within it the hooks come and go; the ratios of all rounds.
 pub(super) fn run(node: &mut Node, figure: Figure, rounds: u32, seconds: f64) -> Result<Vec<f64>> {
