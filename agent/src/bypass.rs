@@ -1,129 +1,123 @@
 //! Whether a pod's packets go past the host side of its interface, as with Cilium's eBPF host
 //! routing: the uplink lets them in, the pod answers, and its interface never sees them.
+//!
+//! A pod that only sends shows half of that. Where no program sees what the uplink takes in, it is
+//! a suspect: the uplink is watched, and what is seen there decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use stoq_ebpf_abi::maps::Activity;
 
-use crate::plan::{Place, Plan};
+use crate::plan::{Detours, Plan};
 
-/// How long packets must go past before it is believed.
-const BELIEVED_AFTER: Duration = Duration::from_secs(1);
-/// What is older says nothing about now.
-const RECENT: Duration = Duration::from_secs(5);
+/// How far the interface must lag behind the uplink before packets are said to go past it.
+const BELIEVED_AFTER: u64 = 1_000_000_000;
+/// What is older says nothing about now, ns. Also, how long packets must be seen at the interface
+/// of a pod that was bypassed: traffic of the same node comes by it now and then.
+const RECENT: u64 = 5_000_000_000;
+/// How long the uplink is watched for a suspect, ns. Now and then a packet comes to one that sends
+/// most of the time: that must not move a program to and fro.
+const SUSPECTED_FOR: u64 = 30_000_000_000;
 
-/// The addresses of pods with an interface of their own, and whether each goes past it by the plan.
-pub fn watched(plan: &Plan) -> BTreeMap<IpAddr, bool> {
+/// The addresses of pods with an interface of their own.
+pub fn watched(plan: &Plan) -> BTreeSet<IpAddr> {
     let own = plan.pods().filter(|pod| pod.place.interface().is_some());
-    let addresses = own.flat_map(|pod| {
-        let past = |ip: &IpAddr| match &pod.place {
-            Place::Bypassed { addresses, .. } => addresses.contains(ip),
-            _ => false,
-        };
-        pod.ips.iter().map(move |ip| (*ip, past(ip)))
-    });
-    addresses.collect()
+    own.flat_map(|pod| pod.ips.iter().copied()).collect()
 }
 
-/// Whether the endpoint is bypassed, if its activity tells; `now` is `CLOCK_MONOTONIC`, ns.
-///
-/// Without a hook at the uplink, which XDP may have been refused, the pod's answers alone speak.
-pub fn bypassed(activity: &Activity, uplink_hooked: bool, was: bool, now: u64) -> bool {
-    let within = |at: u64, age: Duration| at != 0 && now.saturating_sub(at) < nanoseconds(age);
-    let since = |at: u64| now.saturating_sub(at) >= nanoseconds(BELIEVED_AFTER);
-    if was {
-        // Back only when the interface sees what the uplink does not.
-        let seen_at_pod = within(activity.pod_in, RECENT);
-        return !seen_at_pod || within(activity.uplink_in, RECENT);
-    }
-    let arrives = !uplink_hooked || within(activity.uplink_in, RECENT);
-    let answers = within(activity.pod_out, RECENT) || within(activity.uplink_out, RECENT);
-    let latest = if uplink_hooked {
-        activity.uplink_in
+/// What the activity of an endpoint says of the way to it; the last speaks for all endpoints of an
+/// address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Evidence {
+    /// Nothing.
+    None,
+    /// It sends, and nothing comes to its interface.
+    Sends,
+    /// Packets come by its interface.
+    Own,
+    /// Packets come in by the uplink and do not come to its interface, and it answers.
+    Past,
+}
+
+/// What the activity says; `now` is `CLOCK_MONOTONIC`, ns.
+pub fn evidence(activity: &Activity, now: u64) -> Evidence {
+    let recent = |at: u64| at != 0 && now.saturating_sub(at) < RECENT;
+    let lags = |at: u64| at.saturating_sub(activity.pod_in) >= BELIEVED_AFTER;
+    let answers = recent(activity.pod_out) || recent(activity.uplink_out);
+    if recent(activity.uplink_in) && answers && lags(activity.uplink_in) {
+        Evidence::Past
+    } else if recent(activity.pod_in) && !lags(activity.uplink_in) {
+        Evidence::Own
+    } else if recent(activity.pod_out) && lags(activity.pod_out) {
+        Evidence::Sends
     } else {
-        activity.pod_out
-    };
-    let unseen = since(activity.pod_in)
-        && latest.saturating_sub(activity.pod_in) >= nanoseconds(BELIEVED_AFTER);
-    arrives && answers && unseen
+        Evidence::None
+    }
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// What is believed of the ways to addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways(BTreeMap<IpAddr, Way>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    /// By the interface, as far as is known.
+    #[default]
+    Own,
+    /// The same, with an eye on the uplink.
+    Suspect { until: u64 },
+    /// Past the interface; if packets come by it, since when.
+    Past { own_since: Option<u64> },
+}
+
+impl Ways {
+    /// What is believed after a look at these addresses at `now`; all others are forgotten.
+    #[must_use]
+    pub fn after(&self, seen: &BTreeMap<IpAddr, Evidence>, now: u64) -> Self {
+        let way = |ip: &IpAddr| self.0.get(ip).copied().unwrap_or_default();
+        let next = seen
+            .iter()
+            .map(|(ip, evidence)| (*ip, way(ip).after(*evidence, now)));
+        Self(next.collect())
+    }
+
+    /// What of it concerns the plan.
+    pub fn detours(&self) -> Detours {
+        let of = |is: fn(&Way) -> bool| -> BTreeSet<IpAddr> {
+            let those = self.0.iter().filter(|(_, way)| is(way));
+            those.map(|(ip, _)| *ip).collect()
+        };
+        Detours {
+            bypassed: of(|way| matches!(way, Way::Past { .. })),
+            suspects: of(|way| matches!(way, Way::Suspect { .. })),
+        }
+    }
+}
+
+impl Way {
+    fn after(self, evidence: Evidence, now: u64) -> Self {
+        match (self, evidence) {
+            (_, Evidence::Past) => Self::Past { own_since: None },
+            (Self::Past { own_since }, Evidence::Own) => Self::back(own_since.unwrap_or(now), now),
+            (Self::Past { .. }, _) => Self::Past { own_since: None },
+            (_, Evidence::Sends) => Self::Suspect {
+                until: now + SUSPECTED_FOR,
+            },
+            (Self::Suspect { until }, _) if now >= until => Self::Own,
+            (way, _) => way,
+        }
+    }
+
+    const fn back(since: u64, now: u64) -> Self {
+        if now.saturating_sub(since) >= RECENT {
+            return Self::Own;
+        }
+        Self::Past {
+            own_since: Some(since),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-    const NOW: u64 = 100 * S;
-
-    fn activity(uplink_in: u64, pod_in: u64, pod_out: u64) -> Activity {
-        Activity {
-            uplink_in,
-            pod_in,
-            pod_out,
-            ..Activity::default()
-        }
-    }
-
-    #[test]
-    fn a_pod_that_answers_what_its_interface_never_saw_is_bypassed() {
-        for (case, activity, hooked, was, expected) in [
-            ("quiet", activity(0, 0, 0), true, false, false),
-            ("normal", activity(NOW, NOW, NOW), true, false, false),
-            (
-                "normal, a moment ago",
-                activity(NOW - S / 10, NOW - S / 5, NOW),
-                true,
-                false,
-                false,
-            ),
-            ("past it", activity(NOW, 0, NOW), true, false, true),
-            (
-                "past it since 2 s",
-                activity(NOW, NOW - 2 * S, NOW),
-                true,
-                false,
-                true,
-            ),
-            ("no answer", activity(NOW, 0, 0), true, false, false),
-            ("only sends", activity(0, 0, NOW), true, false, false),
-            (
-                "past it, uplink unhooked",
-                activity(0, 0, NOW),
-                false,
-                false,
-                true,
-            ),
-            (
-                "ended long ago",
-                activity(NOW - 60 * S, 0, NOW - 60 * S),
-                true,
-                false,
-                false,
-            ),
-            ("stays", activity(NOW, 0, NOW), true, true, true),
-            ("stays while silent", activity(0, 0, 0), true, true, true),
-            (
-                "same-node traffic too",
-                activity(NOW, NOW, NOW),
-                true,
-                true,
-                true,
-            ),
-            (
-                "back again",
-                activity(NOW - 10 * S, NOW, NOW),
-                true,
-                true,
-                false,
-            ),
-        ] {
-            assert_eq!(bypassed(&activity, hooked, was, NOW), expected, "{case}");
-        }
-    }
-}
+mod tests;

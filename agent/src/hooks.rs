@@ -62,13 +62,6 @@ impl Hooks {
         &self.held
     }
 
-    /// Whether a program sees what the uplink takes in.
-    pub fn guard_uplink(&self) -> bool {
-        let holds = |slot| matches!(slot, Slot::UplinkXdp | Slot::UplinkIn);
-        let mut held = self.held.iter();
-        held.any(|((_, slot), held)| holds(*slot) && held.attached.is_some())
-    }
-
     /// Attaches what is wanted and not there, then gives up what is there and not wanted: in this
     /// order, so that a packet never meets less than before.
     pub fn apply(

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use stoq_ebpf::tables;
 
-pub use interfaces::{Role, Wanted};
+pub use interfaces::{BelowXdp, Role, Wanted};
 pub use place::{Lost, Place, PlannedPod};
 pub use transport::PlannedTransport;
 
@@ -24,6 +24,15 @@ use crate::objects::Objects;
 pub struct Settings {
     /// Names of the uplinks; empty: they are discovered.
     pub uplinks: Vec<String>,
+}
+
+/// Pods' addresses whose packets may not come by the interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detours {
+    /// Packets for these were found to go past it.
+    pub bypassed: BTreeSet<IpAddr>,
+    /// For these the uplinks have to be watched to know.
+    pub suspects: BTreeSet<IpAddr>,
 }
 
 /// What should be in force.
@@ -39,19 +48,13 @@ pub struct Plan {
     pub transports: Vec<PlannedTransport>,
 }
 
-/// Makes the plan. `bypassed` are the addresses of pods whose packets were
-/// found to go past the host side of their interface.
-pub fn plan(
-    node: &NodeState,
-    objects: &Objects,
-    settings: &Settings,
-    bypassed: &BTreeSet<IpAddr>,
-) -> Plan {
-    let place = |pod: &_| place::planned(node, pod, bypassed);
+/// Makes the plan.
+pub fn plan(node: &NodeState, objects: &Objects, settings: &Settings, detours: &Detours) -> Plan {
+    let place = |pod: &_| place::planned(node, pod, &detours.bypassed);
     let transports = transport::planned(objects, place);
     let uplinks = uplinks(node, &settings.uplinks, &[]);
     Plan {
-        interfaces: interfaces::wanted(node, &uplinks.found, &transports),
+        interfaces: interfaces::wanted(node, &uplinks.found, &transports, detours),
         missing_uplinks: uplinks.missing,
         desired: maps::desired(node, objects, &transports),
         transports,

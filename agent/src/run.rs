@@ -1,6 +1,6 @@
 //! The agent's loop: observe, plan, apply, report, and again when something changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::bypass::{bypassed, watched};
+use crate::bypass::{Evidence, Ways, evidence, watched};
 use crate::dataplane::{Config, Dataplane};
 use crate::metrics::{Connections, Reconciles};
 use crate::node::Node;
 use crate::objects::{Directory, Objects};
-use crate::plan::{Plan, Settings, plan};
+use crate::plan::{Detours, Plan, Settings, plan};
 use crate::report::{HeldSlots, Pass, gate_status, report};
 use crate::status::Status;
 use crate::sweep::Sweeper;
@@ -159,7 +159,8 @@ struct Agent {
     shared: Shared,
     plan: Plan,
     applied: Applied,
-    bypassed: BTreeSet<IpAddr>,
+    ways: Ways,
+    detours: Detours,
 }
 
 impl Agent {
@@ -197,13 +198,14 @@ impl Agent {
             shared,
             plan: Plan::default(),
             applied: Applied::default(),
-            bypassed: BTreeSet::new(),
+            ways: Ways::default(),
+            detours: Detours::default(),
         }
     }
 
     fn pass(&mut self, node: &crate::node::NodeState, objects: &Objects) {
         let began = Instant::now();
-        self.plan = plan(node, objects, &self.settings, &self.bypassed);
+        self.plan = plan(node, objects, &self.settings, &self.detours);
         // A refused object may be one that an earlier agent had in force.
         let unsure = !objects.problems.is_empty();
         self.taken = false;
@@ -275,38 +277,55 @@ impl Agent {
         }
     }
 
-    /// Looks where packets go. Returns whether an endpoint is to be guarded elsewhere.
+    /// Looks where packets go. Returns whether an endpoint is to be guarded or looked for elsewhere.
     fn look(&mut self) -> bool {
-        let Some(found) = self.found_bypassed() else {
+        let now = crate::sweep::monotonic();
+        let Some(seen) = self.seen(now) else {
             return false;
         };
-        if found == self.bypassed {
-            return false;
-        }
-        tracing::info!(
-            ?found,
-            "packets go past the host side of these pods' interfaces"
-        );
-        self.bypassed = found;
-        true
+        self.ways = self.ways.after(&seen, now);
+        let before = std::mem::replace(&mut self.detours, self.ways.detours());
+        tell(&before, &self.detours);
+        before != self.detours
     }
 
-    fn found_bypassed(&mut self) -> Option<BTreeSet<IpAddr>> {
-        let (now, watched) = (crate::sweep::monotonic(), watched(&self.plan));
+    /// The best evidence of every address's endpoints; `None` while nothing is loaded.
+    fn seen(&mut self, now: u64) -> Option<BTreeMap<IpAddr, Evidence>> {
+        let watched = watched(&self.plan).into_iter();
+        let mut seen: BTreeMap<_, _> = watched.map(|ip| (ip, Evidence::None)).collect();
         let active = self.dataplane.active()?;
-        let hooked = active.hooks.guard_uplink();
         let transports = self.applied.transports.iter();
-        let endpoints = transports.flat_map(|one| &one.endpoints);
-        let past = endpoints.filter(|endpoint| {
-            let was = watched.get(&endpoint.addr);
-            was.is_some_and(|was| match active.flows.activity(endpoint.id) {
-                Ok(activity) => bypassed(&activity, hooked, *was, now),
-                Err(error) => {
-                    tracing::warn!("read activity: {error}");
-                    *was
-                }
-            })
-        });
-        Some(past.map(|endpoint| endpoint.addr).collect())
+        for endpoint in transports.flat_map(|one| &one.endpoints) {
+            let Some(best) = seen.get_mut(&endpoint.addr) else {
+                continue;
+            };
+            match active.flows.activity(endpoint.id) {
+                Ok(activity) => *best = evidence(&activity, now).max(*best),
+                Err(error) => tracing::warn!("read activity: {error}"),
+            }
+        }
+        Some(seen)
+    }
+}
+
+fn tell(before: &Detours, now: &Detours) {
+    let news = [
+        (
+            &now.bypassed - &before.bypassed,
+            "packets go past the interfaces of these pods",
+        ),
+        (
+            &before.bypassed - &now.bypassed,
+            "packets come by the interfaces of these pods again",
+        ),
+        (
+            &now.suspects - &before.suspects,
+            "these pods only send: the uplinks are watched for answers",
+        ),
+    ];
+    for (pods, words) in news {
+        if !pods.is_empty() {
+            tracing::info!(?pods, "{words}");
+        }
     }
 }

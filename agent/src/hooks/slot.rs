@@ -2,7 +2,7 @@
 
 use stoq_ebpf::attach::{HookKind, Mode};
 
-use crate::plan::Role;
+use crate::plan::{BelowXdp, Role};
 
 /// One place for one program on one interface, whatever rung it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,11 +66,12 @@ impl Slot {
     pub(super) fn second(role: &Role, xdp_holds: bool) -> &'static [Self] {
         match role {
             Role::Pod => &[Self::PodIn, Self::PodOut],
-            Role::Uplink {
-                endpoints: false, ..
-            } => &[],
-            Role::Uplink { .. } if xdp_holds => &[Self::UplinkOut],
-            Role::Uplink { .. } => &[Self::UplinkOut, Self::UplinkIn],
+            Role::Uplink { below, .. } => match (below, xdp_holds) {
+                (BelowXdp::Nothing, _) | (BelowXdp::Watch, true) => &[],
+                (BelowXdp::Watch, false) => &[Self::UplinkIn],
+                (BelowXdp::Endpoints, true) => &[Self::UplinkOut],
+                (BelowXdp::Endpoints, false) => &[Self::UplinkOut, Self::UplinkIn],
+            },
         }
     }
 }
@@ -87,22 +88,25 @@ pub(super) fn program_of(kind: HookKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use BelowXdp::{Endpoints, Nothing, Watch};
     use Slot::{PodIn, PodOut, UplinkIn, UplinkOut, UplinkXdp};
 
-    const fn uplink(modes: Vec<Mode>, endpoints: bool) -> Role {
-        Role::Uplink { modes, endpoints }
+    const fn uplink(modes: Vec<Mode>, below: BelowXdp) -> Role {
+        Role::Uplink { modes, below }
     }
 
     #[test]
     fn the_role_and_what_xdp_came_to_decide_the_slots() {
         type Slots<'a> = &'a [Slot];
-        let cases: [(Role, bool, Slots<'_>, Slots<'_>); 5] = [
+        let cases: [(Role, bool, Slots<'_>, Slots<'_>); 7] = [
             (Role::Pod, false, &[], &[PodIn, PodOut]),
-            (uplink(vec![], false), false, &[UplinkXdp], &[]),
-            (uplink(vec![], false), true, &[UplinkXdp], &[]),
-            (uplink(vec![], true), true, &[UplinkXdp], &[UplinkOut]),
+            (uplink(vec![], Nothing), false, &[UplinkXdp], &[]),
+            (uplink(vec![], Nothing), true, &[UplinkXdp], &[]),
+            (uplink(vec![], Watch), false, &[UplinkXdp], &[UplinkIn]),
+            (uplink(vec![], Watch), true, &[UplinkXdp], &[]),
+            (uplink(vec![], Endpoints), true, &[UplinkXdp], &[UplinkOut]),
             (
-                uplink(vec![], true),
+                uplink(vec![], Endpoints),
                 false,
                 &[UplinkXdp],
                 &[UplinkOut, UplinkIn],
@@ -120,11 +124,11 @@ mod tests {
 
     #[test]
     fn rungs_are_the_roles_for_xdp_and_the_kernels_for_tc() {
-        let both = || uplink(vec![Mode::Native, Mode::Generic], true);
+        let both = || uplink(vec![Mode::Native, Mode::Generic], Endpoints);
         let cases: [(Slot, Role, bool, &[Mode]); 6] = [
             (UplinkXdp, both(), false, &[Mode::Native, Mode::Generic]),
             (UplinkXdp, both(), true, &[Mode::Native, Mode::Generic]),
-            (UplinkXdp, uplink(vec![], true), false, &[]),
+            (UplinkXdp, uplink(vec![], Endpoints), false, &[]),
             (UplinkIn, both(), false, &[Mode::Tcx, Mode::Clsact]),
             (PodOut, Role::Pod, false, &[Mode::Tcx, Mode::Clsact]),
             (PodOut, Role::Pod, true, &[Mode::Clsact]),
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn every_rung_of_a_slot_has_a_hook_of_that_rung() {
-        let role = uplink(vec![Mode::Native, Mode::Generic], true);
+        let role = uplink(vec![Mode::Native, Mode::Generic], Endpoints);
         for slot in [UplinkXdp, UplinkIn, UplinkOut, PodIn, PodOut] {
             for mode in slot.rungs(&role, false) {
                 assert_eq!(slot.kind(mode).map(HookKind::mode), Some(mode), "{slot:?}");

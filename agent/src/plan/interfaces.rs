@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stoq_ebpf::attach::Mode;
 use stoq_ebpf::attach::ladder::ladder;
 
-use super::{Place, PlannedTransport};
+use super::{Detours, Place, PlannedTransport};
 use crate::node::{Interface, NodeState, Uplink};
 
 /// Programs wanted on one interface.
@@ -28,12 +28,22 @@ pub enum Role {
     Uplink {
         /// XDP modes to try, best first.
         modes: Vec<Mode>,
-        /// Endpoints live there: their answers are observed, and it is guarded
-        /// by TC where it refuses XDP.
-        endpoints: bool,
+        /// What TC has to do there.
+        below: BelowXdp,
     },
     /// The host side of a pod's interface.
     Pod,
+}
+
+/// What TC does at an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BelowXdp {
+    /// Nothing: pods are guarded at their interfaces.
+    Nothing,
+    /// Where XDP is refused, sees what comes in for pods that may be bypassed.
+    Watch,
+    /// Endpoints live there: observes their answers, and guards them where XDP is refused.
+    Endpoints,
 }
 
 /// By index; none while no transport has a pod here.
@@ -41,6 +51,7 @@ pub(super) fn wanted(
     node: &NodeState,
     uplinks: &[Uplink],
     transports: &[PlannedTransport],
+    detours: &Detours,
 ) -> BTreeMap<u32, Wanted> {
     let here: Vec<_> = transports.iter().filter(|one| one.is_here()).collect();
     if here.is_empty() {
@@ -48,7 +59,7 @@ pub(super) fn wanted(
     }
     let uplink = Role::Uplink {
         modes: xdp_modes(&here),
-        endpoints: places(&here).any(Place::needs_uplinks),
+        below: below_xdp(&here, detours),
     };
     let pods = places(&here).filter_map(Place::interface);
     // An uplink that is also some pod's way out stays an uplink.
@@ -59,6 +70,16 @@ pub(super) fn wanted(
         .into_iter()
         .filter_map(|(index, role)| Some((index, on(node.interfaces.get(&index)?, role))));
     there.collect()
+}
+
+fn below_xdp(here: &[&PlannedTransport], detours: &Detours) -> BelowXdp {
+    if places(here).any(Place::needs_uplinks) {
+        BelowXdp::Endpoints
+    } else if detours.suspects.is_empty() {
+        BelowXdp::Nothing
+    } else {
+        BelowXdp::Watch
+    }
 }
 
 fn on(interface: &Interface, role: Role) -> Wanted {

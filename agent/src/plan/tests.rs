@@ -55,15 +55,23 @@ fn machine() -> NodeState {
 
 fn planned(yaml: &str, bypassed: &[&str]) -> Plan {
     let bypassed: BTreeSet<IpAddr> = bypassed.iter().map(|ip| address(ip)).collect();
-    plan(&machine(), &objects(yaml), &Settings::default(), &bypassed)
+    let detours = Detours {
+        bypassed,
+        ..Detours::default()
+    };
+    plan(&machine(), &objects(yaml), &Settings::default(), &detours)
 }
 
 /// `name role`, with the uplink's modes and whether endpoints live there.
 fn interfaces(plan: &Plan) -> Vec<String> {
     let each = plan.interfaces.values().map(|one| match &one.role {
         Role::Pod => format!("{} pod", one.name),
-        Role::Uplink { modes, endpoints } => {
-            let live = if *endpoints { " endpoints" } else { "" };
+        Role::Uplink { modes, below } => {
+            let live = match below {
+                BelowXdp::Nothing => "",
+                BelowXdp::Watch => " watch",
+                BelowXdp::Endpoints => " endpoints",
+            };
             format!("{} {modes:?}{live}", one.name)
         }
     });
@@ -143,8 +151,8 @@ fn a_pods_place_decides_interfaces_and_endpoints() {
 fn packets_are_watched_by_address_where_they_may_go_past_an_interface() {
     let host = pod("host", ["192.0.2.1", "fd00::9"]);
     let plan = planned(&format!("{EDGE}{host}{}", routed()), &["fd00::1"]);
-    let expected = [(address("10.0.0.1"), false), (address("fd00::1"), true)];
-    assert_eq!(crate::bypass::watched(&plan), BTreeMap::from(expected));
+    let expected = ["10.0.0.1", "fd00::1"].map(address);
+    assert_eq!(crate::bypass::watched(&plan), BTreeSet::from(expected));
 }
 
 #[test]
@@ -156,7 +164,7 @@ fn a_pod_without_a_place_hinders_no_other_and_is_asked_for_where_that_helps() {
     assert_eq!(asked, [(4, address("10.1.0.1"))]);
     let known = machine().with_neighbour(4, "10.1.0.1", Mac([2; 6]));
     let objects = objects(&format!("{EDGE}{bridged}"));
-    let plan = super::plan(&known, &objects, &Settings::default(), &BTreeSet::new());
+    let plan = super::plan(&known, &objects, &Settings::default(), &Detours::default());
     let why = plan.unresolved().next().unwrap().to_string();
     assert!(why.contains("knows no port"), "{why}");
 }
@@ -208,9 +216,21 @@ fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
         uplinks: vec!["cali1".into(), "eth7".into()],
     };
     let objects = objects(&format!("{EDGE}{}", routed()));
-    let plan = plan(&machine(), &objects, &settings, &BTreeSet::new());
+    let plan = plan(&machine(), &objects, &settings, &Detours::default());
     assert_eq!(interfaces(&plan), ["cali1 [Native]"]);
     assert_eq!(plan.missing_uplinks, ["eth7"]);
+}
+
+#[test]
+fn a_suspect_has_the_uplink_watched_and_stays_at_its_interface() {
+    let detours = Detours {
+        suspects: BTreeSet::from([address("10.0.0.1")]),
+        ..Detours::default()
+    };
+    let objects = objects(&format!("{EDGE}{}", routed()));
+    let plan = plan(&machine(), &objects, &Settings::default(), &detours);
+    assert_eq!(interfaces(&plan), ["eth0 [Native] watch", "cali1 pod"]);
+    assert_eq!(endpoints(&plan)[0], "default/edge 10.0.0.1 pod");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use stoq_ebpf::attach::{Attached, HookKind, Mode};
 use stoq_ebpf::tables::{AppliedEndpoint, AppliedTransport, Refusal};
 
 use super::*;
-use crate::plan::{Lost, Place, PlannedPod, PlannedTransport, Role, Wanted};
+use crate::plan::{BelowXdp, Lost, Place, PlannedPod, PlannedTransport, Role, Wanted};
 
 const UPLINK: u32 = 2;
 const OTHER_UPLINK: u32 = 7;
@@ -62,7 +62,7 @@ fn wanted(name: &str, role: Role) -> Wanted {
 fn plan(uplinks: &[u32], transport: PlannedTransport) -> Plan {
     let role = Role::Uplink {
         modes: vec![Mode::Native],
-        endpoints: true,
+        below: BelowXdp::Endpoints,
     };
     let mut interfaces = BTreeMap::from([(POD, wanted("cali1", Role::Pod))]);
     for index in uplinks {

@@ -8,13 +8,16 @@ mod agent;
 #[path = "support/guarded.rs"]
 mod guarded;
 
+use std::cell::Cell;
+use std::net::{SocketAddr, UdpSocket};
+
 use agent::{Agent, SOON, put};
 use aya::programs::XdpMode;
-use guarded::{Peer, assert_peer_guarded, lab_of, transport};
+use guarded::{PORT, Peer, assert_peer_guarded, lab_of, transport};
 use serde_json::{Value, json};
 use stoq_lab::foreign::{Bare, Bypass, BypassedPod, ForeignXdp};
 use stoq_lab::quic::{LoadReport, ServeReport};
-use stoq_lab::topology::{ETH, UPLINK};
+use stoq_lab::topology::{CLIENT_V4, ETH, UPLINK};
 use stoq_lab::{Lab, LabOptions, Netns, Pod, transport_yaml, turn};
 
 const QUIC: u16 = 4433;
@@ -54,6 +57,45 @@ fn where_another_has_xdp_as_well_it_is_so_by_tcx() {
     let attach = || ForeignXdp::attach(Bare::Pass, UPLINK, XdpMode::Driver);
     let _foreign = lab.node.run(attach).unwrap().unwrap();
     moves_to(&TCX, "Tcx", "Conflict", &lab, Peer::BRIDGED_V6);
+}
+
+#[test]
+fn a_pod_that_only_sends_is_looked_for_at_the_uplink_and_not_moved() {
+    let Some(_turn) = turn("a_pod_that_only_sends_is_looked_for_at_the_uplink_and_not_moved")
+    else {
+        return;
+    };
+    let options = LabOptions {
+        mtu: 9000,
+        ..LabOptions::default()
+    };
+    let lab = lab_of(options, Pod::Routed);
+    let agent = Agent::start(&lab);
+    agent.wait_mode("Tcx");
+    let pod = Peer::ROUTED.target(PORT);
+    let media = socket(lab.netns(Pod::Routed), pod);
+    let viewer = socket(&lab.client, (CLIENT_V4, PORT).into());
+    let place = |status: &Value| status["transports"][0]["pods"][0]["place"].clone();
+    agent.wait("a look at the uplink", |status| {
+        media.send_to(b"media", viewer.local_addr().ok()?).ok()?;
+        assert_eq!(place(status), "pod", "{}", agent.log());
+        (on_uplink(status) == ["stoq_uplink_in tcx-ingress"]).then_some(())
+    });
+    let asked = Cell::new(0);
+    agent.wait("two-way traffic for as long as bypasses take", |status| {
+        viewer.send_to(b"more", pod).ok()?;
+        media.send_to(b"media", viewer.local_addr().ok()?).ok()?;
+        asked.set(asked.get() + 1);
+        assert_eq!(place(status), "pod", "{}", agent.log());
+        (asked.get() >= 100).then_some(())
+    });
+    let labels = ["transport=\"edge\"", "direction=\"in\""];
+    let counted = agent.settled().sum("stoq_packets_total", &labels);
+    assert_eq!(counted, f64::from(asked.get()), "each packet once");
+}
+
+fn socket(netns: &Netns, address: SocketAddr) -> UdpSocket {
+    netns.run(|| UdpSocket::bind(address)).unwrap().unwrap()
 }
 
 fn moves_to(hooks: &[&str], mode: &str, reason: &str, lab: &Lab, peer: Peer) {
