@@ -136,11 +136,21 @@ pub(crate) fn main() -> ExitCode {
         Command::Status { output, run_dir } => match files::read_status(&run_dir) {
             Ok(status) => {
                 print!("{}", show::show_status(&status, output.into()));
+                warn_of_the_dead(status.pid);
                 ExitCode::SUCCESS
             }
             Err(error) => fail(1, format_args!("no agent has reported here: {error}")),
         },
         Command::Cleanup { bpffs, run_dir } => cleanup(&bpffs.bpffs, &run_dir),
+    }
+}
+
+/// In whose name `status.json` speaks; 0: nobody knows.
+fn warn_of_the_dead(pid: u32) {
+    if pid != 0 && !Path::new("/proc").join(pid.to_string()).exists() {
+        eprintln!(
+            "stoq-agent: the agent that wrote this (pid {pid}) is not running: its hooks stay in force"
+        );
     }
 }
 

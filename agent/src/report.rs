@@ -43,6 +43,7 @@ pub fn report(pass: &Pass<'_>, gates: &[GateStatus], kernel: &str) -> Status {
         interfaces: interface::all(pass),
         transports: transports.map(|one| transport::status(pass, one)).collect(),
         problems: problems(pass),
+        ..Status::default()
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use stoq_crds::Timestamp;
 use stoq_ebpf::capability::{Gate, Reason, probe};
 use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
@@ -229,7 +230,11 @@ impl Agent {
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
-        let mut status = self.status(objects, failed);
+        let said = self.status(objects, failed);
+        let mut status = {
+            let before = &self.shared.lock().status;
+            said.said(std::process::id(), before, Timestamp::now())
+        };
         if !self.taken
             && let Err(error) = files::write_status(&self.run_dir, &status)
         {

@@ -2,6 +2,7 @@
 //! `stoq-agent status` and of the node's metrics. Plain data.
 
 use serde::{Deserialize, Serialize};
+use stoq_crds::Timestamp;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,12 @@ pub struct Status {
     pub agent_version: String,
     /// Release of the kernel, as uname gives it.
     pub kernel: String,
+    /// The agent's process; 0: not known.
+    #[serde(default)]
+    pub pid: u32,
+    /// Since when all this is so: RFC 3339 in UTC, whole seconds.
+    #[serde(default)]
+    pub updated_at: String,
     /// What the node can do.
     pub gates: Vec<GateStatus>,
     /// Uplinks and host sides of pods, by name.
@@ -20,6 +27,27 @@ pub struct Status {
     /// What is wrong: refused objects, missing uplinks, failed steps. One line
     /// each.
     pub problems: Vec<String>,
+}
+
+impl Status {
+    /// It, as the process of this id says it at `now`; if that one said the same `before`, since
+    /// then.
+    #[must_use]
+    pub fn said(self, pid: u32, before: &Self, now: Timestamp) -> Self {
+        let updated_at = before.updated_at.clone();
+        let said = Self {
+            pid,
+            updated_at,
+            ..self
+        };
+        if said == *before {
+            return said;
+        }
+        Self {
+            updated_at: format!("{now:.0}"),
+            ..said
+        }
+    }
 }
 
 /// A capability of the node.
@@ -116,4 +144,31 @@ pub struct PodStatus {
     pub message: String,
     /// Counter slots of its endpoints with tier `Pod`.
     pub slots: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_words_keep_their_time() {
+        let [first, second] = [10, 20].map(|second| Timestamp::from_second(second).unwrap());
+        let of = |kernel: &str| Status {
+            kernel: kernel.to_owned(),
+            ..Status::default()
+        };
+        let before = of("6.18").said(7, &Status::default(), first);
+        assert_eq!(
+            (before.pid, &*before.updated_at),
+            (7, "1970-01-01T00:00:10Z")
+        );
+        for (case, kernel, pid, updated_at) in [
+            ("the same", "6.18", 7, "1970-01-01T00:00:10Z"),
+            ("news", "6.19", 7, "1970-01-01T00:00:20Z"),
+            ("another process", "6.18", 8, "1970-01-01T00:00:20Z"),
+        ] {
+            let after = of(kernel).said(pid, &before, second);
+            assert_eq!(after.updated_at, updated_at, "{case}");
+        }
+    }
 }

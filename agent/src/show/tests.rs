@@ -92,6 +92,8 @@ fn gates() -> Vec<GateStatus> {
 fn status() -> Status {
     let text = str::to_owned;
     Status {
+        pid: 7,
+        updated_at: "2026-01-01T00:00:00Z".into(),
         agent_version: text("0.1.0"),
         kernel: text("6.18.5"),
         gates: gates(),
