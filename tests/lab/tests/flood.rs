@@ -123,8 +123,9 @@ fn one_core_offers_a_million_packets_per_second_until_stopped() {
 }
 
 #[test]
-fn a_counting_program_sees_every_packet_of_a_flood() {
-    let Some(_turn) = turn("a_counting_program_sees_every_packet_of_a_flood") else {
+fn a_counting_program_sees_every_packet_that_the_wire_does_not_lose() {
+    let Some(_turn) = turn("a_counting_program_sees_every_packet_that_the_wire_does_not_lose")
+    else {
         return;
     };
     let lab = Lab::up(LabOptions::default()).unwrap();
@@ -138,13 +139,15 @@ fn a_counting_program_sees_every_packet_of_a_flood() {
         .run(&Control::default())
         .unwrap();
     assert_eq!(report.offered.initial, report.total);
-    // The kernel's own neighbour discovery may add a few.
+    // Where other work holds the CPU up, the uplink's ring overflows, and says so.
+    let lost = lab.node.counters(UPLINK).unwrap().rx_dropped;
     let (packets, bytes) = count.counted().unwrap();
+    // The kernel's own neighbour discovery may add a few.
     assert!(
-        (report.total..report.total + 20).contains(&packets),
-        "{packets} of {report:?}"
+        (report.total..report.total + 20).contains(&(packets + lost)),
+        "{packets} and {lost} lost of {report:?}"
     );
-    assert!(bytes >= report.total * 1242);
+    assert!(bytes >= (report.total - lost) * 1242);
 }
 
 #[test]
