@@ -111,7 +111,7 @@ families! {
     WOULD_DROP = traffic(
         "stoq_would_drop_packets_total", Kind::Counter, &["hook", "reason"],
         "Packets the guard would have dropped, with filter mode Monitor.",
-        "They passed, so one packet may count at both hooks.",
+        "They passed.",
     );
     SIZE = traffic(
         "stoq_packet_size_bytes", Kind::Histogram, &[],
