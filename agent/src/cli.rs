@@ -1,17 +1,19 @@
 //! The command line.
 
+mod cleanup;
+mod usage;
+
 use std::fmt::Display;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use stoq_agent::lease::{Lease, LeaseError};
 use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
 use stoq_agent::{files, status::GateStatus};
-use stoq_ebpf::attach::cleanup::{Cleanup, remove_everything};
 use stoq_ebpf::capability;
 use stoq_ebpf::kernel::interface;
 
@@ -72,7 +74,8 @@ struct Bpffs {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  stoq-agent run --standalone /etc/stoq --uplink eth0 --http 127.0.0.1:9465"
+    after_help = "Needs root, or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW and CAP_IPC_LOCK.\n\n\
+        Example:\n  stoq-agent run --standalone /etc/stoq --uplink eth0 --http 127.0.0.1:9465"
 )]
 struct Run {
     /// Directory of StoqTransport and Pod files (*.yaml), watched for change
@@ -127,7 +130,11 @@ impl From<Format> for Output {
 
 /// Runs the command. Exit code 2: it makes no sense as given.
 pub(crate) fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage::refuse(&error),
+    };
+    match command {
         Command::Run(options) => agent(options),
         Command::Probe { output, bpffs } => {
             print!("{}", show::show_gates(&gates(&bpffs.bpffs), output.into()));
@@ -141,7 +148,7 @@ pub(crate) fn main() -> ExitCode {
             }
             Err(error) => fail(1, format_args!("no agent has reported here: {error}")),
         },
-        Command::Cleanup { bpffs, run_dir } => cleanup(&bpffs.bpffs, &run_dir),
+        Command::Cleanup { bpffs, run_dir } => cleanup::cleanup(&bpffs.bpffs, &run_dir),
     }
 }
 
@@ -189,6 +196,7 @@ fn log(form: Log) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match form {
         Log::Text => builder.init(),
@@ -217,37 +225,4 @@ fn gates(bpffs: &Path) -> Vec<GateStatus> {
         }
     }
     gates
-}
-
-fn cleanup(bpffs: &Path, run_dir: &Path) -> ExitCode {
-    // Under a running agent half of it would come back. What can't be locked has none.
-    let lease = Lease::take(bpffs);
-    if matches!(lease, Err(LeaseError::Held { .. })) {
-        return fail(1, "an agent is running: stop it first");
-    }
-    let mut done = remove_everything(bpffs);
-    match files::remove_status(run_dir) {
-        Ok(path) => done
-            .removed
-            .extend(path.map(|path| path.display().to_string())),
-        Err(error) => done.failed.push(error.to_string()),
-    }
-    tell(&done)
-}
-
-fn tell(done: &Cleanup) -> ExitCode {
-    for removed in &done.removed {
-        println!("removed {removed}");
-    }
-    for failed in &done.failed {
-        eprintln!("stoq-agent: not removed: {failed}");
-    }
-    if done.removed.is_empty() && done.failed.is_empty() {
-        println!("nothing of STOQ is here");
-    }
-    if done.failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
 }

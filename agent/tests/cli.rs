@@ -44,6 +44,27 @@ fn cleanup_under_a_running_agent_is_refused_in_one_line() {
     assert_eq!(said, "stoq-agent: an agent is running: stop it first\n");
 }
 
+#[test]
+fn a_command_line_that_makes_no_sense_costs_one_line_and_help_is_whole() {
+    for (arguments, code, lines) in [
+        (&["run"][..], 2, [0..=0, 1..=1]),
+        (&["status", "--color"], 2, [0..=0, 1..=1]),
+        (&["run", "--help"], 0, [10..=99, 0..=0]),
+        (&["--version"], 0, [1..=1, 0..=0]),
+        (&[], 2, [0..=0, 10..=99]),
+    ] {
+        let output = agent().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        for (said, lines) in said.iter().zip(lines) {
+            assert!(
+                lines.contains(&said.lines().count()),
+                "{arguments:?}: {said}"
+            );
+        }
+    }
+}
+
 fn status_of(run_dir: &Path) -> Output {
     let mut command = agent();
     command.args(["status", "-o", "json", "--run-dir"]);

@@ -51,6 +51,8 @@ fn a_port_that_is_taken_is_told_until_it_is_free() {
         text.contains(&format!("listen on {HTTP}")).then_some(())
     };
     wait_for("the port in status.json", SOON, told).unwrap();
+    let log = agent.log();
+    assert!(log.contains(HTTP) && !log.contains('\u{1b}'), "{log}");
     assert_guarded(&lab);
     drop(taken);
     agent.wait_mode("Native");
