@@ -1,8 +1,10 @@
 //! What the agent serves: `/metrics`, `/healthz`, `/readyz` and `/status`.
 
+mod connections;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -27,6 +29,8 @@ pub struct Sources {
     pub snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
     /// When the agent's loop last completed a pass; `None`: not yet.
     pub last_pass: Arc<dyn Fn() -> Option<Instant> + Send + Sync>,
+    /// Why the agent's last pass failed, if it did.
+    pub failure: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// When the loop began: from then on the first pass is waited for.
     pub started: Instant,
 }
@@ -55,8 +59,8 @@ pub async fn serve(addr: SocketAddr, sources: Sources, problem: impl Fn(Option<S
             Ok(listener) => {
                 problem(None);
                 // Ends only with an error of the listener: it is bound anew.
-                let served = axum::serve(listener, router(sources.clone())).await;
-                tracing::warn!("http on {addr} ended: {served:?}");
+                let ended = connections::serve(&listener, &router(sources.clone())).await;
+                tracing::warn!("http on {addr} ended: {ended}");
             }
             Err(error) => {
                 problem(Some(error.to_string()));
@@ -66,8 +70,17 @@ pub async fn serve(addr: SocketAddr, sources: Sources, problem: impl Fn(Option<S
     }
 }
 
-/// The pages.
+/// The pages. However many ask at once, snapshots are taken one by one.
 pub fn router(sources: Sources) -> Router {
+    let (turn, take) = (Mutex::new(()), sources.snapshot);
+    let snapshot = move || {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        take()
+    };
+    let sources = Sources {
+        snapshot: Arc::new(snapshot),
+        ..sources
+    };
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
@@ -100,10 +113,14 @@ async fn health(State(sources): State<Sources>) -> Response {
 }
 
 async fn ready(State(sources): State<Sources>) -> Response {
-    match (sources.last_pass)() {
-        Some(_) => "ok\n".into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "no pass completed yet\n").into_response(),
-    }
+    let unready = match (sources.last_pass)() {
+        None => "no pass completed yet".to_owned(),
+        Some(_) => match (sources.failure)() {
+            None => return "ok\n".into_response(),
+            Some(words) => words,
+        },
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, unready + "\n").into_response()
 }
 
 async fn unknown(uri: Uri) -> Response {
@@ -124,104 +141,4 @@ fn failed(error: impl Display) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::status::Status;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-    use tokio::sync::watch;
-    use tokio::time::timeout;
-
-    #[tokio::test]
-    async fn every_page_answers() {
-        let addr = start(sources(Some(Instant::now()))).await;
-        let cases = [
-            ("/metrics", "200", "stoq_build_info{version=\"9.9\"} 1"),
-            ("/metrics", "200", "content-type: text/plain; version=0.0.4"),
-            ("/healthz", "200", "ok"),
-            ("/readyz", "200", "ok"),
-            ("/status", "200", "\"agentVersion\": \"9.9\""),
-            ("/status", "200", "content-type: application/json"),
-            ("/metric", "404", "no /metric here; there are /metrics"),
-        ];
-        for (path, code, part) in cases {
-            let answer = get(addr, path).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{path}");
-            assert!(answer.contains(part), "{path}: {answer}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_loop_decides_health_and_readiness() {
-        let now = Instant::now();
-        let old = now.checked_sub(STUCK_AFTER * 2).unwrap();
-        let cases = [
-            (now, None, "200", "503"),
-            (old, None, "503", "503"),
-            (old, Some(now), "200", "200"),
-            (old, Some(old), "503", "200"),
-        ];
-        for (started, last_pass, healthy, ready) in cases {
-            let from = sources(last_pass);
-            let addr = start(Sources { started, ..from }).await;
-            for (path, code) in [("/healthz", healthy), ("/readyz", ready)] {
-                let answer = get(addr, path).await;
-                assert!(answer.starts_with(&format!("HTTP/1.1 {code}")), "{answer}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_address_that_is_taken_is_a_problem_until_it_is_free() {
-        let taken = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let addr = taken.local_addr().unwrap();
-        let (problem, mut seen) = watch::channel(None);
-        let tell = move |text| {
-            problem.send_replace(text);
-        };
-        let serving = tokio::spawn(serve(addr, sources(None), tell));
-        let deadline = RETRY_AFTER * 3;
-        let said = timeout(deadline, seen.wait_for(Option::is_some)).await;
-        let said = said.unwrap().unwrap().clone().unwrap();
-        assert!(
-            said.starts_with(&format!("listen on {addr} for http: ")),
-            "{said}"
-        );
-        drop(taken);
-        let free = timeout(deadline, seen.wait_for(Option::is_none)).await;
-        assert!(free.unwrap().is_ok());
-        assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200"));
-        serving.abort();
-    }
-
-    fn sources(last_pass: Option<Instant>) -> Sources {
-        let snapshot = || Snapshot {
-            status: Status {
-                agent_version: "9.9".to_owned(),
-                ..Status::default()
-            },
-            ..Snapshot::default()
-        };
-        Sources {
-            snapshot: Arc::new(snapshot),
-            last_pass: Arc::new(move || last_pass),
-            started: Instant::now(),
-        }
-    }
-
-    async fn start(sources: Sources) -> SocketAddr {
-        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router(sources)).await });
-        addr
-    }
-
-    async fn get(addr: SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-}
+mod tests;

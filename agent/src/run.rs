@@ -80,6 +80,8 @@ pub struct Latest {
     pub reconciles: Reconciles,
     /// When the last pass ended.
     pub passed: Option<Instant>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
     /// Problems of the HTTP server.
     pub http_problem: Option<String>,
 }
@@ -230,6 +232,7 @@ impl Agent {
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
+        let failure = { failed.as_ref() }.map(|(reason, words)| format!("{reason}: {words}"));
         let said = self.status(objects, failed);
         let mut status = {
             let before = &self.shared.lock().status;
@@ -247,6 +250,7 @@ impl Agent {
         latest.status = status;
         latest.reconciles.record(began.elapsed());
         latest.passed = Some(Instant::now());
+        latest.failure = failure;
     }
 
     fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {

@@ -15,10 +15,11 @@ use crate::run::Shared;
 /// Serves until the process ends. `maps` is the directory of the pinned maps: a scrape reads them
 /// itself, so that it never waits for the loop.
 pub fn spawn(address: SocketAddr, shared: Shared, maps: PathBuf) {
-    let (latest, problems) = (shared.clone(), shared.clone());
+    let (latest, failing, problems) = (shared.clone(), shared.clone(), shared.clone());
     let sources = Sources {
         snapshot: Arc::new(move || snapshot(&shared, &maps)),
         last_pass: Arc::new(move || latest.lock().passed),
+        failure: Arc::new(move || failing.lock().failure.clone()),
         started: Instant::now(),
     };
     let problem = move |text| problems.lock().http_problem = text;

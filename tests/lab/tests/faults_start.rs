@@ -93,10 +93,13 @@ fn without_a_bpffs_it_waits_for_one() {
             edge["message"].as_str()?.contains("is no BPF file system") && edge["ready"] == false;
         (told && edge["reason"] == "NotSupported").then_some(())
     });
+    let unready = agent.page("/readyz").unwrap_err().to_string();
+    assert!(unready.contains("503"), "{unready}");
     let left = fs::read_dir(&path).unwrap().count();
     assert_eq!(left, 0, "pins in a plain directory");
     let mounted = Mounted::bpffs(&path);
     agent.wait_mode("Native");
+    assert_eq!(agent.page("/readyz").unwrap(), "ok\n");
     assert_guarded(&lab);
     agent.kill();
     drop(mounted);
