@@ -123,10 +123,7 @@ impl Machine {
         self.reset_sources(node);
         replace(&mut self.flows, &node.flows);
         for (key, _) in node.flows.iter().filter(|(_, flow)| flow.established()) {
-            let place = hint::place(key);
-            let mut line = self.hints.get(&place.line, 0).unwrap();
-            line.heard[place.at] = u32::MAX;
-            self.hints.set(place.line, line, 0).unwrap();
+            self.hear_of(key, u32::MAX);
         }
         self.set_budgets(node);
         for transport in 0..TRANSPORTS {
@@ -146,6 +143,14 @@ impl Machine {
             };
             self.budgets.set(index, budget, 0).unwrap();
         }
+    }
+
+    /// Says when the established flow was last heard of; `u32::MAX`: just now.
+    pub(crate) fn hear_of(&mut self, key: &FlowKey, when: u32) {
+        let place = hint::place(key);
+        let mut line = self.hints.get(&place.line, 0).unwrap();
+        line.heard[place.at] = when;
+        self.hints.set(place.line, line, 0).unwrap();
     }
 
     fn reset_sources(&mut self, node: &Node) {
