@@ -5,7 +5,6 @@
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "programs/machine.rs"]
 mod machine;
-#[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "../abi/tests/packets/mod.rs"]
 mod packets;
 mod support;
