@@ -68,6 +68,22 @@ fn an_answer_begins_the_flow_of_the_initial_that_was_last_sent() {
 }
 
 #[test]
+fn stateless_resets_establish_nothing() {
+    in_scratch(|scratch| {
+        let mut machine = Machine::load(scratch);
+        machine.fill(&host_network());
+        for (probe, reset) in [(1200, 43), (1200, 43), (30, 29), (60, 43)] {
+            let inward = udp(CLIENT, SERVER).payload(short(true, probe)).frame();
+            assert_eq!(machine.uplink(&inward), Verdict::Pass);
+            let outward = udp(SERVER, CLIENT).payload(short(false, reset)).frame();
+            machine.tc("stoq_uplink_out", &outward, Train::default());
+        }
+        let flow = machine.flow(&key(CLIENT)).unwrap();
+        assert_eq!(flow.state, state::SEEN);
+    });
+}
+
+#[test]
 fn a_flow_that_was_not_heard_of_for_long_pays_until_it_is() {
     in_scratch(|scratch| {
         let mut machine = Machine::load(scratch);

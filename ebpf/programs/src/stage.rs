@@ -178,6 +178,10 @@ fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool
     let mut flow = Flow::begin(work.endpoint.id, seen.now);
     if uplink {
         recall(key, &mut flow, outcome);
+        if !outcome.opened {
+            // What provoked this was not kept: no length proves that it is no stateless reset.
+            flow.longest_in = u32::MAX;
+        }
     }
     // A flow of another endpoint under the same key starts over.
     STOQ_FLOWS.insert(key, flow, BPF_NOEXIST as u64).is_ok()
