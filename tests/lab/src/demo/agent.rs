@@ -36,7 +36,7 @@ impl<'a> Agent<'a> {
         fs::write(objects.join("transport.yaml"), policy::transport(stoq))?;
         let mut command = command(lab, "run")?;
         command.arg("--standalone").arg(&objects);
-        command.arg("--run-dir").arg(lab.directory().join("run"));
+        command.arg("--run-dir").arg(run_dir(lab));
         command.args(["--uplink", UPLINK, "--log", "text"]);
         command.args(["--http", &format!("127.0.0.1:{HTTP}")]);
         command.stderr(File::create(log(lab))?);
@@ -72,7 +72,9 @@ impl<'a> Agent<'a> {
     pub(super) fn remove(self) -> Result<()> {
         self.process.signal(Signal::TERM)?;
         self.process.wait(GONE)?;
-        tool::run(&mut command(self.lab, "cleanup")?).map(drop)
+        let mut cleanup = command(self.lab, "cleanup")?;
+        cleanup.arg("--run-dir").arg(run_dir(self.lab));
+        tool::run(&mut cleanup).map(drop)
     }
 
     /// Waits until it guards at the uplink and at the pod. It is asked itself, not its file: that
@@ -102,6 +104,10 @@ fn command(lab: &Lab, subcommand: &str) -> Result<Command> {
     command.arg(subcommand);
     command.arg("--bpffs").arg(lab.bpffs());
     Ok(command)
+}
+
+fn run_dir(lab: &Lab) -> PathBuf {
+    lab.directory().join("run")
 }
 
 fn log(lab: &Lab) -> PathBuf {
