@@ -7,8 +7,9 @@
 use crate::maps::{Buckets, Hook, TRANSPORTS};
 use crate::parse::Addr;
 
-/// Sets in the table.
-pub const SOURCE_SETS: u32 = 32_768;
+/// Sets in the table: half a megabyte, which a CPU's cache can hold while a
+/// flood asks for sources at random.
+pub const SOURCE_SETS: u32 = 8192;
 /// Sources that one set holds.
 pub const WAYS: usize = 2;
 
@@ -55,7 +56,7 @@ impl SourceKey {
         let mut hash = (high ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low;
         hash = (hash ^ (hash >> 32)).wrapping_mul(0xb504_f333_f9de_6485);
         hash = (hash ^ (hash >> 29)).wrapping_mul(0xb504_f333_f9de_6485);
-        (hash >> 49) as u32 ^ (self.budget * STRIDE)
+        (hash >> 51) as u32 ^ (self.budget * STRIDE)
     }
 }
 
@@ -93,7 +94,7 @@ impl Source {
 
 const _: () = {
     assert!(size_of::<SourceSet>() == 64);
-    assert!(SOURCE_SETS == 1 << 15);
+    assert!(SOURCE_SETS == 1 << 13);
     assert!(STRIDE * TRANSPORTS * Hook::COUNT as u32 == SOURCE_SETS);
 };
 

@@ -19,33 +19,28 @@ pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
     };
     let found = frame.outer(work);
     let tick = clock::ticks();
-    if found.is_udp()
-        && let Some(endpoint) = recent::endpoint(
-            &work.datagram.destination,
-            work.datagram.destination_port,
-            tick,
-        )
-    {
-        return inbound(frame, work, endpoint, Hook::Uplink, tick);
+    let mut endpoint = destination(work, found, tick);
+    if endpoint.is_none() && !found.is_plain() {
+        account::unparsed(Hook::Uplink, found);
+        if found.has_inner() {
+            let inner = frame.parse(found.inner_at() as u64, found.inner_is_frame());
+            endpoint = destination(work, Parsed::from_bits(inner), tick);
+        }
     }
-    if found.is_plain() {
-        return true;
+    match endpoint {
+        Some(endpoint) => inbound(frame, work, endpoint, Hook::Uplink, tick),
+        None => true,
     }
-    account::unparsed(Hook::Uplink, found);
-    if !found.has_inner() {
-        return true;
+}
+
+/// The endpoint that the datagram in work is for, if there is a datagram.
+#[inline(always)]
+fn destination(work: &Work, found: Parsed, tick: u64) -> Option<&'static Endpoint> {
+    if !found.is_udp() {
+        return None;
     }
-    let inner = Parsed::from_bits(frame.parse(found.inner_at() as u64, found.inner_is_frame()));
-    if inner.is_udp()
-        && let Some(endpoint) = recent::endpoint(
-            &work.datagram.destination,
-            work.datagram.destination_port,
-            tick,
-        )
-    {
-        return inbound(frame, work, endpoint, Hook::Uplink, tick);
-    }
-    true
+    let datagram = &work.datagram;
+    recent::endpoint(&datagram.destination, datagram.destination_port, tick)
 }
 
 /// A frame on its way into a pod. Returns whether it passes.
@@ -60,11 +55,7 @@ pub(crate) fn pod_in<F: Frame>(frame: &F) -> bool {
         return true;
     }
     let tick = clock::ticks();
-    match recent::endpoint(
-        &work.datagram.destination,
-        work.datagram.destination_port,
-        tick,
-    ) {
+    match destination(work, found, tick) {
         Some(endpoint) => inbound(frame, work, endpoint, Hook::Pod, tick),
         None => true,
     }
@@ -84,9 +75,10 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
     else {
         return;
     };
-    fill(frame, work, endpoint, hook, Direction::Out, tick);
-    touch(work, hook, Direction::Out);
+    touch(endpoint, hook, Direction::Out, tick);
     if lives_at(endpoint, hook) {
+        read(frame, work, endpoint);
+        fill(work, endpoint, hook, Direction::Out, tick);
         frame.observe(false);
     }
 }
@@ -99,13 +91,14 @@ fn inbound<F: Frame>(
     hook: Hook,
     tick: u64,
 ) -> bool {
-    fill(frame, work, endpoint, hook, Direction::In, tick);
-    let judged = stage::judge(work, hook);
+    read(frame, work, endpoint);
+    let judged = stage::judge(work, endpoint, hook, tick);
     if judged == stage::DROP {
         return false;
     }
-    touch(work, hook, Direction::In);
+    touch(endpoint, hook, Direction::In, tick);
     if lives_at(endpoint, hook) {
+        fill(work, endpoint, hook, Direction::In, tick);
         frame.observe(judged == stage::WOULD_DROP);
     }
     true
@@ -118,20 +111,9 @@ pub(crate) fn lives_at(endpoint: &Endpoint, hook: Hook) -> bool {
     (endpoint.flags & endpoint_flag::UPLINK != 0) == matches!(hook, Hook::Uplink)
 }
 
-/// Notes all the further stages want to know.
+/// Reads what the guard looks at.
 #[inline(always)]
-fn fill<F: Frame>(
-    frame: &F,
-    work: &mut Work,
-    endpoint: &Endpoint,
-    hook: Hook,
-    direction: Direction,
-    tick: u64,
-) {
-    work.endpoint = *endpoint;
-    work.hook = hook;
-    work.direction = direction;
-    work.tick = tick;
+fn read<F: Frame>(frame: &F, work: &mut Work, endpoint: &Endpoint) {
     work.segments = frame.datagrams(work.datagram.len);
     work.first_len = first_len(&work.datagram, frame.segment_size() as usize);
     work.header = if endpoint.flags & endpoint_flag::QUIC == 0 {
@@ -140,6 +122,15 @@ fn fill<F: Frame>(
         let at = work.datagram.payload;
         quic::header(frame, at, at + work.first_len)
     };
+}
+
+/// Notes what else is observed.
+#[inline(always)]
+fn fill(work: &mut Work, endpoint: &Endpoint, hook: Hook, direction: Direction, tick: u64) {
+    work.endpoint = *endpoint;
+    work.hook = hook;
+    work.direction = direction;
+    work.tick = tick;
 }
 
 #[inline(always)]
@@ -153,8 +144,8 @@ fn first_len(datagram: &Datagram, segment: usize) -> usize {
 
 /// Notes that the endpoint had traffic here, at most once a clock tick.
 #[inline(always)]
-fn touch(work: &Work, hook: Hook, direction: Direction) {
-    let Some(activity) = STOQ_ACTIVITY.get_ptr_mut(work.endpoint.id) else {
+fn touch(endpoint: &Endpoint, hook: Hook, direction: Direction, now: u64) {
+    let Some(activity) = STOQ_ACTIVITY.get_ptr_mut(endpoint.id) else {
         return;
     };
     // SAFETY: a value of the map; CPUs that write at once write the same.
@@ -166,8 +157,8 @@ fn touch(work: &Work, hook: Hook, direction: Direction) {
             (Hook::Pod, Direction::Out) => (&raw mut (*activity).pod_out, 3),
         };
         let tick = &raw mut (*activity).ticks[tick];
-        if *tick != work.tick {
-            *tick = work.tick;
+        if *tick != now {
+            *tick = now;
             *at = clock::coarse();
         }
     }

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use stoq_ebpf_abi::Bytes;
 use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen};
 use stoq_ebpf_abi::guard::{Packet, guard};
-use stoq_ebpf_abi::maps::{FlowKey, Hook, Opening, endpoint_flag, mode};
+use stoq_ebpf_abi::maps::{Endpoint, FlowKey, Hook, Opening, endpoint_flag, mode};
 use stoq_ebpf_abi::parse::{self, Parsed};
 use stoq_ebpf_abi::quic::{self, Census, Kind};
 
@@ -42,17 +42,17 @@ pub(crate) fn parse<B: Bytes>(frame: &B, at: usize, ether: bool) -> u64 {
 /// Judges a packet to an endpoint. Inlined: a function of its own costs 8 ns a
 /// packet, and the work item alone keeps it simple enough for the verifier.
 #[inline(always)]
-pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
-    let Some(policy) = STOQ_POLICIES.get(work.endpoint.transport) else {
+pub(crate) fn judge(work: &Work, endpoint: &Endpoint, hook: Hook, tick: u64) -> u64 {
+    let Some(policy) = STOQ_POLICIES.get(endpoint.transport) else {
         return PASS;
     };
-    let pod = matches!(hook, Hook::Pod);
     if policy.mode == mode::OFF {
         return PASS;
     }
-    if !pod && !lives_at(&work.endpoint, hook) {
+    let pod = matches!(hook, Hook::Pod);
+    if !pod && !lives_at(endpoint, hook) {
         // Monitor changes nothing, so where the pod's hook will judge, that is enough.
-        let alone = work.endpoint.flags & endpoint_flag::POD_ALONE != 0;
+        let alone = endpoint.flags & endpoint_flag::POD_ALONE != 0;
         if policy.mode == mode::MONITOR || alone {
             return PASS;
         }
@@ -64,13 +64,13 @@ pub(crate) fn judge(work: &Work, hook: Hook) -> u64 {
         header: work.header,
         masqueraded: pod && STOQ_NODES.get_ptr(work.datagram.source).is_some(),
     };
-    let mut tables = Kernel::new(&work.endpoint, policy, &work.datagram, hook, work.tick);
-    let verdict = guard(&packet, policy, &mut tables, work.tick);
+    let mut tables = Kernel::new(endpoint, policy, &work.datagram, hook, tick);
+    let verdict = guard(&packet, policy, &mut tables, tick);
     if verdict.passes() {
         return PASS;
     }
     let enforced = policy.mode == mode::ENFORCE;
-    account::refused(work.endpoint.slot, hook, verdict, work.segments, enforced);
+    account::refused(endpoint.slot, hook, verdict, work.segments, enforced);
     if enforced { DROP } else { WOULD_DROP }
 }
 
