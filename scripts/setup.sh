@@ -19,7 +19,7 @@ packages() {
   # command:package
   for entry in bpftool:bpftool nft:nftables ethtool:ethtool ip:iproute2 cc:gcc c++:g++ \
     pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps tc:iproute2 \
-    chrt:util-linux shellcheck:shellcheck; do
+    chrt:util-linux ping:iputils-ping shellcheck:shellcheck; do
     command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
