@@ -5,8 +5,9 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::time::Duration;
 
-use stoq_lab::{Lab, LabOptions, Pod, may_run, sweep, tool};
+use stoq_lab::{Lab, LabOptions, Pod, may_run, sweep, tool, wait_for};
 
 fn traces(name: &str) -> Vec<String> {
     let netns = tool::run(Command::new("ip").args(["netns", "list"])).unwrap();
@@ -61,7 +62,9 @@ fn sweep_removes_the_labs_of_dead_runs_and_no_others() {
     let lab = Lab::up(LabOptions::default()).unwrap();
     // Above the highest pid the kernel gives out.
     let dead = "stq-4194305-0-client";
-    tool::run(Command::new("ip").args(["netns", "add", dead])).unwrap();
+    // Labs that come up meanwhile sweep too, perhaps between the two steps of this.
+    let add = || tool::run(Command::new("ip").args(["netns", "add", dead])).ok();
+    wait_for("a dead run's namespace", Duration::from_secs(10), add).unwrap();
     sweep();
     assert_eq!(traces(dead), Vec::<String>::new());
     assert!(lab.client.path().exists() && lab.bpffs().exists());
