@@ -11,5 +11,5 @@ pub mod interface;
 pub(crate) mod testing;
 
 pub use boot::seed;
-pub use clock::tick;
+pub use clock::{after_a_tick, tick};
 pub use ethtool::{driver, queues};

@@ -5,7 +5,6 @@ use aya::Pod;
 use aya::maps::{MapError, PerCpuValues};
 use ipnet::IpNet;
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 use stoq_ebpf_abi::maps::{
     Budget, Counters, Histograms, Hook, NAME_LEN, Policy, TransportName, budget_index,
 };
@@ -16,7 +15,7 @@ use super::{
     BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS,
     Tables, TablesError, write_error,
 };
-use crate::kernel::tick;
+use crate::kernel::after_a_tick;
 
 /// How long one execution waits for kernel memory in all.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -26,10 +25,11 @@ impl Tables {
     pub(super) fn execute(&mut self, steps: &[Step]) -> Result<Vec<u32>, TablesError> {
         let deadline = Instant::now() + PATIENCE;
         let mut without = Vec::new();
+        // What the endpoint table said is believed for a tick.
         let mut believed = false;
         for step in steps {
             if believed && !step.is_of_endpoints() {
-                settle();
+                after_a_tick();
             }
             believed = step.is_of_endpoints();
             match (step, self.write_until(deadline, step)) {
@@ -40,7 +40,7 @@ impl Tables {
             }
         }
         if believed {
-            settle();
+            after_a_tick();
         }
         Ok(without)
     }
@@ -123,17 +123,6 @@ impl Tables {
                 absent(self.cidrs_v6.remove(&key_v6(transport, net))),
             ),
         }
-    }
-}
-
-/// Waits until no program goes by what the endpoint table said before: they believe it for a tick. The coarse clock
-/// moves with the ticks, also where the CPU that counts them is held up.
-fn settle() {
-    let coarse = || clock_gettime(ClockId::MonotonicCoarse);
-    let (before, deadline) = (Duration::try_from(coarse()), Instant::now() + PATIENCE);
-    let ticked = || Duration::try_from(coarse()).ok() >= before.ok().map(|time| time + 2 * tick());
-    while !ticked() && Instant::now() < deadline {
-        thread::sleep(tick());
     }
 }
 

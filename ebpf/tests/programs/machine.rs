@@ -1,14 +1,13 @@
 //! The loaded programs and their maps, filled like a node of the packet table.
 
 use std::path::Path;
-use std::thread;
 
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun as _, TestRunOptions};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-use stoq_ebpf::kernel::{seed, tick};
+use stoq_ebpf::kernel::{after_a_tick, seed};
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::hint::{self, HintLine};
@@ -97,7 +96,7 @@ impl Machine {
         self.fill_cidrs(node);
         self.reset(node);
         // The programs believe what they knew of endpoints for a tick.
-        thread::sleep(2 * tick());
+        after_a_tick();
     }
 
     /// Keys already there are overwritten: every variant has the same.
