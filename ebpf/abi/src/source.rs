@@ -45,6 +45,36 @@ pub struct SourceSet {
     pub ways: [Source; WAYS],
 }
 
+/// Sets whose debts stand in one line.
+pub const SETS_PER_LINE: usize = 16;
+/// Lines of debts.
+pub const DEBT_LINES: u32 = SOURCE_SETS / SETS_PER_LINE as u32;
+
+/// When all of a set's sources will have paid: a sixteenth of the sets' size, so that a flood from
+/// sources nobody knows need not look at sets where nobody owes anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct DebtLine {
+    /// By set; [`paid_at`], 0: nobody ever owed anything.
+    pub until: [u32; SETS_PER_LINE],
+}
+
+/// A bucket's time (sixteenths of a nanosecond) in the unit of [`DebtLine::until`], 4.2 ms; later
+/// rather than earlier, and never 0.
+#[inline(always)]
+pub const fn paid_at(bucket: u64) -> u32 {
+    ((bucket >> DEBT_SHIFT) as u32).wrapping_add(1) | 1
+}
+
+/// Whether one of the set may owe something at `now`, in sixteenths of a nanosecond.
+#[inline(always)]
+pub const fn owed(until: u32, now: u64) -> bool {
+    // The numbers begin anew after 208 days; what is older than half of that may look like owed.
+    until != 0 && until.wrapping_sub((now >> DEBT_SHIFT) as u32) as i32 > 0
+}
+
+const DEBT_SHIFT: u32 = 26;
+
 impl SourceKey {
     /// The set in which the source may be. Who knows the seed can choose sources
     /// that drive each other out, and so are limited by none.
@@ -94,6 +124,7 @@ impl Source {
 
 const _: () = {
     assert!(size_of::<SourceSet>() == 64);
+    assert!(size_of::<DebtLine>() == 64);
     assert!(SOURCE_SETS == 1 << 13);
     assert!(STRIDE * TRANSPORTS * Hook::COUNT as u32 == SOURCE_SETS);
 };
@@ -101,3 +132,6 @@ const _: () = {
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for SourceSet {}
+#[cfg(feature = "user")]
+// SAFETY: likewise.
+unsafe impl aya::Pod for DebtLine {}

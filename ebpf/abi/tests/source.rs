@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use stoq_ebpf_abi::maps::{Buckets, Hook, TRANSPORTS};
 use stoq_ebpf_abi::parse::{Addr, mapped};
-use stoq_ebpf_abi::source::{SOURCE_SETS, Source, SourceKey, SourceSet};
+use stoq_ebpf_abi::source::{SOURCE_SETS, Source, SourceKey, SourceSet, owed, paid_at};
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 const BUDGETS: u32 = TRANSPORTS * Hook::COUNT as u32;
@@ -90,5 +90,27 @@ fn another_s_debt_is_not_ours() {
     assert_eq!(source.owes(&v4(1)), source.buckets);
     for other in [v4(2), v6(1), [1, 0, source.addr[2], source.addr[3]]] {
         assert_eq!(source.owes(&other), Buckets::default());
+    }
+}
+
+#[test]
+fn a_set_owes_until_its_latest_bucket_is_full_and_not_much_longer() {
+    const MILLISECOND: u64 = 16_000_000;
+    for now in [
+        0,
+        1,
+        1 << 26,
+        1 << 40,
+        (1 << 58) - 1,
+        1 << 58,
+        u64::MAX >> 8,
+    ] {
+        for debt in [0, 1, MILLISECOND, 10_000 * MILLISECOND] {
+            let until = paid_at(now + debt);
+            assert!(owed(until, now), "{now} {debt}");
+            assert!(owed(until, now + debt), "{now} {debt}");
+            assert!(!owed(until, now + debt + 9 * MILLISECOND), "{now} {debt}");
+        }
+        assert!(!owed(0, now), "{now}");
     }
 }

@@ -4,11 +4,12 @@ use stoq_ebpf_abi::flow::{Flow, flag};
 use stoq_ebpf_abi::guard::{Charge, Tables};
 use stoq_ebpf_abi::maps::{Buckets, CidrV4, CidrV6, Endpoint, FlowKey, Hook, Policy, budget_index};
 use stoq_ebpf_abi::parse::{Addr, Datagram};
-use stoq_ebpf_abi::source::{Source, SourceKey};
+use stoq_ebpf_abi::source::{SETS_PER_LINE, Source, SourceKey, owed, paid_at};
 
 use crate::hint;
 use crate::maps::{
-    AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_FLOWS, STOQ_SOURCES, longest_match,
+    AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_DEBTS, STOQ_FLOWS, STOQ_SOURCES,
+    longest_match,
 };
 
 /// The tables, for one packet to an endpoint.
@@ -18,8 +19,8 @@ pub(crate) struct Kernel<'a> {
     pub(crate) datagram: &'a Datagram,
     pub(crate) hook: Hook,
     pub(crate) tick: u64,
-    /// Where the source's buckets are, or may be.
-    source: Option<*mut Source>,
+    /// The set in which the source's buckets may be.
+    set: u32,
 }
 
 /// What only this machine knows, set by the loader.
@@ -65,7 +66,7 @@ impl<'a> Kernel<'a> {
             datagram,
             hook,
             tick,
-            source: None,
+            set: 0,
         }
     }
 
@@ -145,24 +146,19 @@ impl Tables for Kernel<'_> {
 
     #[inline(always)]
     fn source(&mut self) -> Buckets {
-        let key = SourceKey {
-            budget: budget_index(self.endpoint.transport, self.hook),
-            addr: self.source_addr(),
-        };
-        let Some(set) = STOQ_SOURCES.get_ptr_mut(key.set(seed())) else {
-            return Buckets::default();
-        };
-        // SAFETY: a value of the map, which stays readable until the program returns.
-        let source = unsafe {
-            if (*set).second(&key.addr) {
-                &raw mut (*set).ways[1]
-            } else {
-                &raw mut (*set).ways[0]
-            }
-        };
-        self.source = Some(source);
-        // SAFETY: likewise.
-        unsafe { (*source).owes(&key.addr) }
+        let addr = self.source_addr();
+        let budget = budget_index(self.endpoint.transport, self.hook);
+        self.set = SourceKey { budget, addr }.set(seed());
+        match debt(self.set) {
+            // SAFETY: a value of the map, which stays readable until the program returns.
+            Some(until) if unsafe { owed(*until, self.tick << 4) } => {}
+            _ => return Buckets::default(),
+        }
+        match place(self.set, &addr) {
+            // SAFETY: likewise.
+            Some(source) => unsafe { (*source).owes(&addr) },
+            None => Buckets::default(),
+        }
     }
 
     #[inline(always)]
@@ -175,18 +171,28 @@ impl Tables for Kernel<'_> {
 
     #[inline(always)]
     fn charge_source(&mut self, charge: &Charge) {
-        let Some(source) = self.source else {
+        let addr = self.source_addr();
+        let Some(source) = place(self.set, &addr) else {
             return;
         };
-        let addr = self.source_addr();
         // SAFETY: a value of the map, 8-aligned. Of two sources that take the same place at once
         // one pays for both, for a packet.
-        unsafe {
+        let latest = unsafe {
             if !(*source).is(&addr) {
                 (*source).buckets = Buckets::default();
                 (*source).addr = addr;
             }
             charge_buckets(&raw mut (*source).buckets, charge);
+            (*source).buckets.latest()
+        };
+        if let Some(until) = debt(self.set) {
+            // SAFETY: a value of the map, aligned. Two CPUs that write at once lose a debt until
+            // the next charge at most.
+            unsafe {
+                if !owed(*until, latest) {
+                    *until = paid_at(latest);
+                }
+            }
         }
     }
 
@@ -199,6 +205,28 @@ impl Tables for Kernel<'_> {
             charge_buckets(unsafe { &raw mut (*budget).buckets }, charge);
         }
     }
+}
+
+/// Where the buckets of the source with that address are in a set, or may be.
+#[inline(always)]
+fn place(set: u32, addr: &Addr) -> Option<*mut Source> {
+    let set = STOQ_SOURCES.get_ptr_mut(set)?;
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    Some(unsafe {
+        if (*set).second(addr) {
+            &raw mut (*set).ways[1]
+        } else {
+            &raw mut (*set).ways[0]
+        }
+    })
+}
+
+/// When the set's sources will all have paid.
+#[inline(always)]
+fn debt(set: u32) -> Option<*mut u32> {
+    let line = STOQ_DEBTS.get_ptr_mut(set / SETS_PER_LINE as u32)?;
+    // SAFETY: the remainder is within a line.
+    Some(unsafe { &raw mut (*line).until[set as usize % SETS_PER_LINE] })
 }
 
 #[inline(always)]

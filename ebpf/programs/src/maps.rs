@@ -15,7 +15,7 @@ use stoq_ebpf_abi::maps::{
     Unjudged,
 };
 use stoq_ebpf_abi::parse::Addr;
-use stoq_ebpf_abi::source::{SOURCE_SETS, SourceSet};
+use stoq_ebpf_abi::source::{DEBT_LINES, DebtLine, SOURCE_SETS, SourceSet};
 
 #[map]
 pub(crate) static STOQ_ENDPOINTS: HashMap<EndpointKey, Endpoint> = HashMap::pinned(ENDPOINTS, 0);
@@ -34,6 +34,9 @@ pub(crate) static STOQ_NODES: HashMap<Addr, u32> = HashMap::pinned(NODES, BPF_F_
 
 #[map]
 pub(crate) static STOQ_SOURCES: Array<SourceSet> = Array::pinned(SOURCE_SETS, 0);
+
+#[map]
+pub(crate) static STOQ_DEBTS: Array<DebtLine> = Array::pinned(DEBT_LINES, 0);
 
 #[map]
 pub(crate) static STOQ_BUDGETS: Array<Budget> = Array::pinned(TRANSPORTS * Hook::COUNT as u32, 0);

@@ -1,13 +1,15 @@
 //! The loaded programs and their maps, filled like a node of the packet table.
 
 use std::path::Path;
+use std::time::Duration;
 
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::{TestRun as _, TestRunOptions};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-use stoq_ebpf::kernel::{after_a_tick, seed};
+use rustix::time::{ClockId, clock_gettime};
+use stoq_ebpf::kernel::{after_a_tick, seed, tick};
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::hint::{self, HintLine};
@@ -15,7 +17,7 @@ use stoq_ebpf_abi::maps::{
     Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, FlowKey, Hook, Policy, budget_index,
 };
 use stoq_ebpf_abi::parse::{Addr, mapped};
-use stoq_ebpf_abi::source::{Source, SourceSet};
+use stoq_ebpf_abi::source::{DebtLine, SETS_PER_LINE, Source, SourceSet, paid_at};
 
 use crate::packets::node::Node;
 use crate::support::Scratch;
@@ -47,6 +49,7 @@ pub(crate) struct Machine {
     cidrs_v6: LpmTrie<MapData, CidrV6, u32>,
     nodes: HashMap<MapData, Addr, u32>,
     sources: Array<MapData, SourceSet>,
+    debts: Array<MapData, DebtLine>,
     /// Sets that are not empty.
     used: Vec<u32>,
     budgets: Array<MapData, Budget>,
@@ -77,6 +80,7 @@ impl Machine {
             cidrs_v6: open(&maps, "STOQ_CIDRS_V6"),
             nodes: open(&maps, "STOQ_NODES"),
             sources: open(&maps, "STOQ_SOURCES"),
+            debts: open(&maps, "STOQ_DEBTS"),
             used: Vec::new(),
             budgets: open(&maps, "STOQ_BUDGETS"),
             flows: open(&maps, "STOQ_FLOWS"),
@@ -155,7 +159,9 @@ impl Machine {
     fn reset_sources(&mut self, node: &Node) {
         for set in self.used.drain(..) {
             self.sources.set(set, SourceSet::default(), 0).unwrap();
+            owe(&mut self.debts, set, 0);
         }
+        let for_long = paid_at((ticks() + Duration::from_secs(3600)).as_nanos() as u64 * 16);
         for (key, buckets) in &node.sources {
             let mut set = self.sources.get(&key.set(seed()), 0).unwrap();
             set.ways[usize::from(set.second(&key.addr))] = Source {
@@ -163,6 +169,7 @@ impl Machine {
                 buckets: *buckets,
             };
             self.sources.set(key.set(seed()), set, 0).unwrap();
+            owe(&mut self.debts, key.set(seed()), for_long);
             self.used.push(key.set(seed()));
         }
     }
@@ -221,6 +228,21 @@ impl Machine {
     pub(crate) fn flow(&self, key: &FlowKey) -> Option<Flow> {
         self.flows.get(key, 0).ok()
     }
+}
+
+fn owe(debts: &mut Array<MapData, DebtLine>, set: u32, until: u32) {
+    let line = set / SETS_PER_LINE as u32;
+    let mut debt = debts.get(&line, 0).unwrap();
+    debt.until[set as usize % SETS_PER_LINE] = until;
+    debts.set(line, debt, 0).unwrap();
+}
+
+/// The tick clock, which begins five minutes before 2^32 ticks
+/// (<https://github.com/torvalds/linux/blob/v6.12/include/linux/jiffies.h#L205>).
+fn ticks() -> Duration {
+    let uptime = clock_gettime(ClockId::Boottime);
+    let uptime = Duration::new(uptime.tv_sec as u64, uptime.tv_nsec as u32);
+    tick().saturating_mul(u32::MAX) + uptime - Duration::from_secs(300)
 }
 
 /// Whether the kernel's test run of TC programs takes the frame: an IP header, if it says there is one, must be whole
