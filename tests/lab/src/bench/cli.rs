@@ -94,10 +94,12 @@ impl Cli {
     }
 }
 
-const DROPS: [Figure; 3] = [
+const DROPS: [Figure; 5] = [
     Figure::DropBare,
     Figure::DropPrerouting,
     Figure::DropIngress,
+    Figure::DropGuardPrerouting,
+    Figure::DropGuardIngress,
 ];
 const COSTS: [Figure; 3] = [Figure::Accept1, Figure::Accept50000, Figure::AcceptFull1];
 const STREAMS: [Figure; 2] = [Figure::PodTcp, Figure::PodQuic];

@@ -14,6 +14,12 @@ pub(super) enum Figure {
     /// The same, relative to an nftables rule at the device's ingress.
     #[value(name = "guard.drop/nft-ingress")]
     DropIngress,
+    /// The same, relative to the guard's own checks and limits in nftables, in prerouting.
+    #[value(name = "guard.drop/nft-guard-prerouting")]
+    DropGuardPrerouting,
+    /// The same, relative to those at the device's ingress.
+    #[value(name = "guard.drop/nft-guard-ingress")]
+    DropGuardIngress,
     /// What the guard adds to a packet of the only established flow.
     #[value(name = "guard.accept_ns@1")]
     Accept1,
@@ -46,6 +52,8 @@ impl Figure {
             Self::DropBare => "guard.drop/bare",
             Self::DropPrerouting => "guard.drop/nft-prerouting",
             Self::DropIngress => "guard.drop/nft-ingress",
+            Self::DropGuardPrerouting => "guard.drop/nft-guard-prerouting",
+            Self::DropGuardIngress => "guard.drop/nft-guard-ingress",
             Self::Accept1 => "guard.accept_ns@1",
             Self::Accept50000 => "guard.accept_ns@50000",
             Self::AcceptFull1 => "guard.accept_full_ns@1",
@@ -66,7 +74,10 @@ impl Figure {
     pub(super) fn target(self) -> Target {
         match self {
             Self::DropBare => Target::AtLeast(0.7),
-            Self::DropPrerouting | Self::DropIngress => Target::AtLeast(3.0),
+            Self::DropPrerouting
+            | Self::DropIngress
+            | Self::DropGuardPrerouting
+            | Self::DropGuardIngress => Target::AtLeast(3.0),
             Self::Accept1 => Target::AtMost(80.0),
             Self::Accept50000 => Target::None,
             Self::AcceptFull1 => Target::AtMost(120.0),
@@ -83,6 +94,12 @@ impl Figure {
             }
             Self::DropIngress => {
                 "demo flood from one CPU: stoq_uplink / nft netdev ingress, udp dport drop"
+            }
+            Self::DropGuardPrerouting => {
+                "demo flood from one CPU: stoq_uplink / nft prerouting raw, the same checks and limits"
+            }
+            Self::DropGuardIngress => {
+                "demo flood from one CPU: stoq_uplink / nft netdev ingress, the same checks and limits"
             }
             Self::Accept1 => "test run x1000000: stoq_uplink - bare XDP_PASS, one flow",
             Self::Accept50000 => {
