@@ -49,6 +49,22 @@ fn cleanup_leaves_nothing_of_ours() {
 }
 
 #[test]
+fn a_directory_that_is_no_bpf_file_system_is_left_alone() {
+    in_scratch(|_| {
+        let etc = tempfile::tempdir().unwrap();
+        let objects = etc.path().join("stoq/v1/links");
+        std::fs::create_dir_all(&objects).unwrap();
+        std::fs::write(objects.join("edge.yaml"), "kind: Pod").unwrap();
+        assert_eq!(remove_everything(etc.path()), Default::default());
+        assert!(objects.join("edge.yaml").exists());
+        assert_eq!(
+            remove_everything(&etc.path().join("none")),
+            Default::default()
+        );
+    });
+}
+
+#[test]
 fn cleanup_leaves_what_belongs_to_others() {
     in_scratch(|scratch| {
         let (foreign, theirs) = passing(HookKind::TcxIngress, "theirs");

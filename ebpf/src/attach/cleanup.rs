@@ -8,7 +8,7 @@ use super::pins::{entries, remove_all, root, versions};
 use super::{clsact, link};
 use crate::kernel::device::{self, ALIAS};
 use crate::kernel::interface::{self, Interface};
-use crate::sys::KernelError;
+use crate::sys::{KernelError, pin};
 use crate::tc::{self, Direction};
 
 /// What a clean-up did; one line each.
@@ -21,17 +21,20 @@ pub struct Cleanup {
 }
 
 /// Removes our filters, the qdiscs we made, our links and pins in every version's tree, and the devices with our alias.
+/// A directory `stoq` that is in no BPF file system is somebody else's.
 ///
 /// Goes on after a failure, so that one stubborn thing leaves nothing else behind.
 pub fn remove_everything(bpffs: &Path) -> Cleanup {
     let mut cleanup = Cleanup::default();
     let interfaces = cleanup.look("interfaces", interface::list());
     interfaces.iter().for_each(|i| cleanup.filters(i));
-    let trees = cleanup.look("pins", versions(&root(bpffs)));
-    trees.iter().for_each(|tree| cleanup.tree(tree));
+    if pin::is_bpffs(bpffs).unwrap_or(false) {
+        let trees = cleanup.look("pins", versions(&root(bpffs)));
+        trees.iter().for_each(|tree| cleanup.tree(tree));
+        cleanup.rest(&root(bpffs));
+    }
     // After the links, whose programs a device also shows.
     interfaces.iter().for_each(|i| cleanup.unlinked(i));
-    cleanup.rest(&root(bpffs));
     interfaces.iter().for_each(|i| cleanup.device(i));
     cleanup
 }
