@@ -44,7 +44,9 @@ pub enum Evidence {
 pub fn evidence(activity: &Activity, now: u64) -> Evidence {
     let recent = |at: u64| at != 0 && now.saturating_sub(at) < RECENT;
     let lags = |at: u64| at.saturating_sub(activity.pod_in) >= BELIEVED_AFTER;
-    let answers = recent(activity.pod_out) || recent(activity.uplink_out);
+    // What answered before the interface saw its last packet answered that one.
+    let answered = activity.pod_out.max(activity.uplink_out);
+    let answers = recent(answered) && lags(answered);
     if recent(activity.uplink_in) && answers && lags(activity.uplink_in) {
         Evidence::Past
     } else if recent(activity.pod_in) && !lags(activity.uplink_in) {

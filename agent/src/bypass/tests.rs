@@ -27,6 +27,11 @@ fn what_the_uplink_and_the_interface_saw_is_evidence() {
         ),
         ("past it", activity(NOW, 0, NOW), Evidence::Past),
         ("since 2 s", activity(NOW, ago(20), NOW), Evidence::Past),
+        (
+            "dropped on its way, and asked by a neighbour",
+            activity(NOW, ago(20), ago(20)),
+            Evidence::None,
+        ),
         ("without an answer", activity(NOW, 0, 0), Evidence::None),
         (
             "answered long ago",
