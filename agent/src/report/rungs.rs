@@ -53,6 +53,20 @@ fn tc_slots(planned: &PlannedTransport, uplinks: &[u32]) -> Vec<(u32, Slot)> {
     each.collect()
 }
 
+/// Why connections of some endpoints are not seen: a program that observes them is nowhere.
+pub(super) fn blind(pass: &Pass<'_>, planned: &PlannedTransport) -> Option<(Reason, String)> {
+    let slots = tc_slots(planned, &uplinks(pass.plan)).into_iter();
+    let mut held = slots.filter_map(|key| Some((key.1, pass.held.get(&key)?)));
+    let (slot, held) = held.find(|(_, held)| held.attached.is_none())?;
+    let refused = held.attempts.iter().rev();
+    let mut refused = refused.filter_map(|attempt| attempt.outcome.as_ref().err());
+    let (reason, words) = refused.next()?;
+    let (program, interface) = (slot.program(), &held.interface);
+    let message =
+        format!("{interface}: connections are not seen, {program} is not attached: {words}");
+    Some((*reason, message))
+}
+
 /// The first slot that is on a lower rung speaks for all.
 fn rung(held: &HeldSlots, slots: &[(u32, Slot)], mode: Mode) -> Outcome {
     // What is not held is not needed: XDP does its work.

@@ -190,6 +190,38 @@ fn the_rung_in_force_is_the_worst_of_the_interfaces_it_takes() {
 }
 
 #[test]
+fn a_transport_whose_connections_nobody_sees_is_not_ready() {
+    let native = || on(UPLINK, Slot::UplinkXdp, HookKind::XdpNative);
+    let cases = [
+        (
+            Place::Pod(POD),
+            POD,
+            Slot::PodIn,
+            "if3: connections are not seen, stoq_pod_in",
+        ),
+        (
+            Place::Host,
+            UPLINK,
+            Slot::UplinkOut,
+            "if2: connections are not seen, stoq_uplink_out",
+        ),
+    ];
+    for (place, index, slot, words) in cases {
+        let plan = plan(&[UPLINK], transport(Policy::Prefer, vec![pod(place)]));
+        let lost = refused(index, slot, Mode::Tcx, None);
+        let status = told(&plan, [native(), lost].into_iter().collect());
+        let edge = &status.transports[0];
+        assert_eq!(
+            (edge.mode.as_str(), edge.reason.as_str()),
+            ("Native", "MtuTooLarge")
+        );
+        let expected = format!("{words} is not attached: ERANGE: mtu");
+        assert_eq!(edge.message, expected);
+        assert_eq!((edge.degraded, edge.ready), (true, false), "{slot:?}");
+    }
+}
+
+#[test]
 fn a_transport_that_does_nothing_here_says_why() {
     let lost = || pod(Place::Nowhere(Lost::NoAddress));
     let conflict = PlannedTransport {

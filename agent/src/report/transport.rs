@@ -59,7 +59,17 @@ fn found(pass: &Pass<'_>, planned: &PlannedTransport) -> Effective {
         let message = "no selected pod has an interface";
         return nothing(Reason::None, message.to_owned(), false);
     }
-    effective(planned.xdp, &rungs::attempts(pass, planned))
+    let found = effective(planned.xdp, &rungs::attempts(pass, planned));
+    match rungs::blind(pass, planned) {
+        Some((reason, message)) if found.mode != Mode::None => Effective {
+            mode: found.mode,
+            reason,
+            message,
+            degraded: true,
+            ready: false,
+        },
+        _ => found,
+    }
 }
 
 fn nothing(reason: Reason, message: String, ready: bool) -> Effective {
