@@ -11,6 +11,7 @@ use stoq_ebpf_abi::maps::{
     TransportName,
 };
 use stoq_ebpf_abi::parse::Addr;
+use stoq_ebpf_abi::source::{DebtLine, SourceSet};
 
 use self::plan::Plan;
 use crate::pinned::{OpenError, open};
@@ -65,6 +66,8 @@ pub struct Tables {
     endpoints: HashMap<MapData, EndpointKey, Endpoint>,
     nodes: HashMap<MapData, Addr, u32>,
     budgets: Array<MapData, Budget>,
+    sources: Array<MapData, SourceSet>,
+    debts: Array<MapData, DebtLine>,
     activity: Array<MapData, Activity>,
     counters: PerCpuArray<MapData, Counters>,
     histograms: PerCpuHashMap<MapData, u32, Histograms>,
@@ -81,6 +84,8 @@ impl Tables {
             endpoints: open(maps, ENDPOINTS)?,
             nodes: open(maps, NODES)?,
             budgets: open(maps, BUDGETS)?,
+            sources: open(maps, SOURCES)?,
+            debts: open(maps, DEBTS)?,
             activity: open(maps, ACTIVITY)?,
             counters: open(maps, COUNTERS)?,
             histograms: open(maps, HISTOGRAMS)?,
@@ -119,6 +124,8 @@ const CIDRS_V6: &str = "STOQ_CIDRS_V6";
 const ENDPOINTS: &str = "STOQ_ENDPOINTS";
 const NODES: &str = "STOQ_NODES";
 const BUDGETS: &str = "STOQ_BUDGETS";
+const SOURCES: &str = "STOQ_SOURCES";
+const DEBTS: &str = "STOQ_DEBTS";
 const ACTIVITY: &str = "STOQ_ACTIVITY";
 const COUNTERS: &str = "STOQ_COUNTERS";
 const HISTOGRAMS: &str = "STOQ_HISTOGRAMS";

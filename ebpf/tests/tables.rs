@@ -8,10 +8,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuValues};
 use ipnet::IpNet;
 use stoq_ebpf::flows::Flows;
 use stoq_ebpf::loader::Options;
@@ -20,6 +21,7 @@ use stoq_ebpf::tables::{
     Desired, DesiredEndpoint, DesiredTransport, Mode, Observed, PolicySpec, Tables, addr,
 };
 use stoq_ebpf_abi::maps::{Activity, CidrV4, Counters, cidr_flag};
+use stoq_ebpf_abi::source::{DebtLine, SETS_PER_LINE, SourceSet};
 use support::in_scratch;
 
 fn endpoint(addr: &str, owner: u64) -> DesiredEndpoint {
@@ -57,6 +59,35 @@ fn desired() -> Desired {
         transports: vec![edge()],
         nodes: vec!["192.0.2.1".parse().unwrap(), "2001:db8::9".parse().unwrap()],
     }
+}
+
+fn array<T: aya::Pod>(maps: &Path, name: &str) -> Array<MapData, T> {
+    Array::try_from(maps::open(maps, name)).unwrap()
+}
+
+#[test]
+fn a_changed_policy_forgets_what_sources_owe_and_the_same_does_not() {
+    in_scratch(|scratch| {
+        let maps = maps::load(scratch, &Options::default());
+        let mut tables = Tables::open(&maps).unwrap();
+        tables.apply(&desired()).unwrap();
+        let mut sources: Array<_, SourceSet> = array(&maps, "STOQ_SOURCES");
+        let mut debts: Array<_, DebtLine> = array(&maps, "STOQ_DEBTS");
+        let mut owing = SourceSet::default();
+        owing.ways[0].buckets.packets = u64::MAX;
+        let until = [u32::MAX; SETS_PER_LINE];
+        sources.set(77, owing, 0).unwrap();
+        debts.set(4, DebtLine { until }, 0).unwrap();
+
+        tables.apply(&desired()).unwrap();
+        assert_eq!(sources.get(&77, 0).unwrap(), owing);
+
+        let mut changed = desired();
+        changed.transports[0].policy.burst = Duration::from_millis(100);
+        tables.apply(&changed).unwrap();
+        assert_eq!(sources.get(&77, 0).unwrap(), SourceSet::default());
+        assert_eq!(debts.get(&4, 0).unwrap(), DebtLine::default());
+    });
 }
 
 #[test]

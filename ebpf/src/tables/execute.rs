@@ -8,12 +8,13 @@ use rustix::io::Errno;
 use stoq_ebpf_abi::maps::{
     Budget, Counters, Histograms, Hook, NAME_LEN, Policy, TransportName, budget_index,
 };
+use stoq_ebpf_abi::source::{DEBT_LINES, DebtLine, SOURCE_SETS, SourceSet};
 
 use super::observe::{key_v4, key_v6};
 use super::plan::Step;
 use super::{
-    BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, TRANSPORTS,
-    Tables, TablesError, write_error,
+    BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, DEBTS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, SOURCES,
+    TRANSPORTS, Tables, TablesError, write_error,
 };
 use crate::kernel::after_a_tick;
 
@@ -42,7 +43,24 @@ impl Tables {
         if believed {
             after_a_tick();
         }
+        if steps.iter().any(|step| matches!(step, Step::PutPolicy(..))) {
+            self.forget_sources()?;
+        }
         Ok(without)
+    }
+
+    /// What a source owed at other rates is no debt. The table does not tell transports apart, so
+    /// those of others are forgiven with it.
+    fn forget_sources(&mut self) -> Result<(), TablesError> {
+        for set in 0..SOURCE_SETS {
+            let empty = self.sources.set(set, SourceSet::default(), 0);
+            empty.map_err(|source| write_error(SOURCES, source))?;
+        }
+        for line in 0..DEBT_LINES {
+            let paid = self.debts.set(line, DebtLine::default(), 0);
+            paid.map_err(|source| write_error(DEBTS, source))?;
+        }
+        Ok(())
     }
 
     /// What grows by the entry is taken from small reserves that a worker of the kernel refills: many entries at once
