@@ -213,6 +213,42 @@ fn a_handshake_through_the_pod_s_hooks_establishes_its_flow() {
 }
 
 #[test]
+fn a_connection_that_migrates_is_established_at_its_new_address_once_that_is_answered() {
+    in_scratch(|scratch| {
+        let mut machine = Machine::load(scratch);
+        let node = node();
+        machine.fill(&node);
+        const MOVED: &str = "192.0.2.9:50123";
+        let inward = udp(MOVED, SERVER).payload(short(false, 60)).frame();
+        let outward = udp(SERVER, MOVED).payload(short(false, 60)).frame();
+        let spent = variants().into_iter();
+        let spent = { spent }
+            .find(|(name, _)| *name == "no_packets_left")
+            .unwrap()
+            .1;
+        machine.set_budgets(&spent);
+        assert_eq!(machine.uplink(&inward), Verdict::Drop, "a stranger yet");
+        assert_eq!(machine.pod_in(&inward), Verdict::Drop, "a stranger yet");
+        machine.set_budgets(&node);
+        assert_eq!(machine.uplink(&inward), Verdict::Pass);
+        assert_eq!(machine.pod_in(&inward), Verdict::Pass);
+        assert_eq!(
+            machine.tc("stoq_pod_out", &outward, Train::default()),
+            Verdict::Pass
+        );
+        machine.set_budgets(&spent);
+        assert_eq!(machine.uplink(&inward), Verdict::Pass);
+        assert_eq!(machine.pod_in(&inward), Verdict::Pass);
+        let key = FlowKey {
+            transport: 0,
+            peer: host(MOVED),
+            ports: 50123 << 16 | 4433,
+        };
+        assert_eq!(machine.flow(&key).unwrap().state, state::ESTABLISHED);
+    });
+}
+
+#[test]
 fn an_offloaded_train_counts_and_costs_its_segments() {
     in_scratch(|scratch| {
         let mut machine = Machine::load(scratch);

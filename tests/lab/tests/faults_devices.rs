@@ -73,6 +73,68 @@ fn a_device_that_was_replaced_in_one_moment_is_guarded_again() {
     assert_guarded(&lab);
 }
 
+#[test]
+fn a_pod_that_moves_to_another_interface_is_guarded_there() {
+    let Some(_turn) = turn("a_pod_that_moves_to_another_interface_is_guarded_there") else {
+        return;
+    };
+    let lab = guarded::lab(LabOptions::default());
+    let agent = Agent::start(&lab);
+    agent.wait_mode("Native");
+    assert_guarded(&lab);
+    let pod = lab.pod.name();
+    let node = [
+        &format!("link add cali1 type veth peer name eth1 netns {pod}"),
+        "link set cali1 address ee:ee:ee:ee:ee:ee up",
+        "route replace 10.244.1.10/32 dev cali1",
+    ];
+    lab.node.ip_batch(&node.map(str::to_owned)).unwrap();
+    let pod = [
+        "link set eth0 down",
+        "addr del 10.244.1.10/32 dev eth0",
+        "addr add 10.244.1.10/32 dev eth1",
+        "link set eth1 up",
+        "route add 169.254.1.1/32 dev eth1 scope link",
+        "neigh replace 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth1 nud permanent",
+        "route add default via 169.254.1.1 dev eth1",
+    ];
+    lab.pod.ip_batch(&pod.map(str::to_owned)).unwrap();
+    assert_back(&lab, "cali1", 2, &agent);
+    assert_back(&lab, "cali0", 0, &agent);
+    agent.wait_mode("Native");
+    assert_guarded(&lab);
+}
+
+#[test]
+fn uplinks_are_found_by_their_default_routes_and_a_new_one_too() {
+    let Some(_turn) = turn("uplinks_are_found_by_their_default_routes_and_a_new_one_too") else {
+        return;
+    };
+    let lab = guarded::lab(LabOptions::default());
+    let agent = Agent::spawn(&lab, &mut agent::run_on(&lab, &[]));
+    agent.wait_mode("Native");
+    assert_back(&lab, "uplink0", 1, &agent);
+    assert_guarded(&lab);
+    let client = lab.client.name();
+    let node = [
+        &format!("link add uplink1 type veth peer name eth1 netns {client}"),
+        "addr add 198.18.1.1/24 dev uplink1",
+        "link set uplink1 up",
+        "route add default via 198.18.1.2 dev uplink1 metric 100",
+    ];
+    lab.node.ip_batch(&node.map(str::to_owned)).unwrap();
+    lab.client.ip("link set eth1 up").unwrap();
+    assert_back(&lab, "uplink1", 1, &agent);
+    lab.node.ip("link del uplink1").unwrap();
+    agent.wait("one uplink", |status| {
+        let interfaces = status["interfaces"].as_array()?.iter();
+        let uplinks = interfaces.filter(|one| one["role"] == "uplink");
+        (uplinks.count() == 1).then_some(())
+    });
+    agent.wait_mode("Native");
+    assert_guarded(&lab);
+}
+
 /// The interface of this name has so many programs again, in time.
 fn assert_back(lab: &Lab, interface: &str, programs: usize, agent: &Agent<'_>) {
     let start = Instant::now();

@@ -8,8 +8,9 @@ mod agent;
 #[path = "support/guarded.rs"]
 mod guarded;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -132,6 +133,34 @@ fn a_missing_capability_is_named_and_the_agent_keeps_running() {
         let said = tool::run(&mut through(&lab, &limit, &probe)).unwrap();
         assert!(said.contains(name), "{said}");
         agent.kill();
+    }
+}
+
+#[test]
+fn nobody_is_told_which_gates_are_closed_and_by_what() {
+    let Some(_turn) = turn("nobody_is_told_which_gates_are_closed_and_by_what") else {
+        return;
+    };
+    let lab = Lab::up(LabOptions::default()).unwrap();
+    // Where anybody may run it, wherever it was built.
+    let here = tempfile::Builder::new()
+        .prefix("stoq-probe")
+        .tempdir_in("/tmp")
+        .unwrap();
+    fs::set_permissions(here.path(), Permissions::from_mode(0o755)).unwrap();
+    let copy = here.path().join("stoq-agent");
+    fs::copy(binary().unwrap(), &copy).unwrap();
+    let mut probe = lab.node.command("setpriv");
+    probe.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    probe.arg(copy).args(["probe", "-o", "json"]);
+    let said: Value = serde_json::from_str(&tool::run(&mut probe).unwrap()).unwrap();
+    let gates = said.as_array().unwrap();
+    assert!(gates.len() > 10, "{said}");
+    for name in ["map-hash", "xdp-native", "af-xdp"] {
+        let gate = gates.iter().find(|gate| gate["name"] == name).unwrap();
+        let text = gate.to_string();
+        assert!(text.contains("PermissionDenied"), "{text}");
+        assert!(text.contains("EPERM") && text.contains("CAP_"), "{text}");
     }
 }
 

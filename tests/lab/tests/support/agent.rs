@@ -133,12 +133,17 @@ impl Drop for Agent<'_> {
 
 /// The command that runs it with the lab's objects, uplink, bpffs and run directory.
 pub(crate) fn run(lab: &Lab) -> Command {
+    run_on(lab, &["--uplink", UPLINK])
+}
+
+/// The same, told of its uplinks by these arguments; without any it finds them.
+pub(crate) fn run_on(lab: &Lab, uplinks: &[&str]) -> Command {
     fs::create_dir_all(objects(lab)).unwrap();
     let mut command = lab.node.command(binary().unwrap());
     command.arg("run").arg("--standalone").arg(objects(lab));
     command.arg("--run-dir").arg(lab.directory().join("run"));
     command.arg("--bpffs").arg(lab.bpffs());
-    command.args(["--uplink", UPLINK, "--http", HTTP]);
+    command.args(uplinks).args(["--http", HTTP]);
     command
 }
 
