@@ -21,7 +21,7 @@ pub(super) enum Place {
 pub(super) enum Work {
     /// Drop all that goes to the port: no guard, but nftables at its fastest.
     Port,
-    /// The checks and limits of [`super::policy::flooded`], in its order.
+    /// The checks and limits of [`super::policy::flooded`].
     Guard,
 }
 
@@ -86,7 +86,8 @@ impl Place {
 }
 
 /// [`super::policy::flooded`] in nftables. Kinder to nftables than to STOQ: it knows no version 2, no
-/// connection ids, no IPv6, and takes for established whom somebody else has put into a set.
+/// connection ids, no IPv6, and takes for established whom somebody else has put into a set. The
+/// limit that all share comes first, so that what it drops is not entered into a set.
 fn guard(hook: &str) -> String {
     const SET: &str = "type ipv4_addr; size 65536; flags dynamic, timeout; timeout 1s;";
     let over =
@@ -99,8 +100,8 @@ fn guard(hook: &str) -> String {
          set initials {{ {SET} }}
          chain initial {{
              udp length < 1208 counter drop
-             update @initials {{ ip saddr {initial} }} counter drop
              {initial} counter drop
+             update @initials {{ ip saddr {initial} }} counter drop
          }}
          chain guard {{
              type filter {hook};
@@ -108,8 +109,8 @@ fn guard(hook: &str) -> String {
              ip saddr @deny counter drop
              ip saddr . udp sport @established accept
              @th,64,1 1 @th,66,2 0 @th,72,32 1 jump initial
-             update @sources {{ ip saddr {packet} }} counter drop
              {packet} counter drop
+             update @sources {{ ip saddr {packet} }} counter drop
          }}"
     )
 }
