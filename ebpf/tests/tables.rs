@@ -31,6 +31,7 @@ fn endpoint(addr: &str, owner: u64) -> DesiredEndpoint {
         quic: true,
         uplink: false,
         pod_alone: false,
+        steered: false,
         owner,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use stoq_crds::{Filter, FilterMode, Policy, Protocol, Tier, Transport};
 use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, Mode, PolicySpec, Rates};
@@ -30,7 +31,7 @@ fn transport(spec: &Transport, planned: &PlannedTransport) -> DesiredTransport {
     let pods = planned.pods.iter().filter(|pod| pod.has_place());
     DesiredTransport {
         name: spec.name.to_string(),
-        policy: policy(&spec.filter),
+        policy: policy(&spec.filter, spec.acceleration.readmit_after),
         per_pod_counters: spec.tier == Tier::Pod,
         endpoints: pods.flat_map(|pod| endpoints(pod, spec)).collect(),
     }
@@ -48,11 +49,12 @@ fn endpoints(pod: &PlannedPod, spec: &Transport) -> impl Iterator<Item = Desired
         quic: port.protocol == Protocol::Quic,
         uplink: pod.place.at_uplink(ip),
         pod_alone,
+        steered: false,
         owner: pod.owner,
     })
 }
 
-fn policy(filter: &Filter) -> PolicySpec {
+fn policy(filter: &Filter, readmit_after: Duration) -> PolicySpec {
     let (source, unestablished) = (&filter.limits.per_source, &filter.limits.unestablished);
     PolicySpec {
         mode: mode(filter.mode),
@@ -72,6 +74,7 @@ fn policy(filter: &Filter) -> PolicySpec {
             initials_per_second: unestablished.initials_per_second,
         },
         burst: filter.limits.burst,
+        readmit_after,
     }
 }
 

@@ -22,4 +22,4 @@ pub use bytes::Bytes;
 
 /// Version of the map layouts: the `v<abi>` of the pin tree. Any change of a
 /// key, a value or a meaning in [`maps`], [`flow`] or [`histogram`] raises it.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

@@ -63,6 +63,9 @@ pub mod endpoint_flag {
     pub const UPLINK: u32 = 2;
     /// The uplink leaves it to the pod's hook: its transport wants no XDP.
     pub const POD_ALONE: u32 = 4;
+    /// It has a relay, and behind that a socket: what its flows were admitted
+    /// for goes there.
+    pub const STEERED: u32 = 8;
 }
 
 /// An endpoint.
@@ -80,6 +83,10 @@ pub struct Endpoint {
     /// Fingerprint of the pod it belongs to, for the agent to know it again.
     pub owner: u64,
 }
+
+/// Both ends of every relay have this address (`02:s:t:o:q:r`): a relay leads
+/// from one device to one other, and nobody else is on it.
+pub const RELAY_MAC: [u8; 6] = [0x02, 0x73, 0x74, 0x6f, 0x71, 0x72];
 
 /// [`Policy::mode`].
 pub mod mode {
@@ -124,6 +131,8 @@ pub struct Policy {
     pub unestablished_initial: u64,
     /// Depth of every bucket, in the same unit of time.
     pub burst: u64,
+    /// For how long the kernel's path lets a flow go past it, ns.
+    pub readmit_after: u64,
     /// Which bits of an IPv4 address make a source; wire order.
     pub source_v4: u32,
     /// Explicit padding.
@@ -353,7 +362,7 @@ impl Default for Histograms {
 const _: () = {
     assert!(size_of::<EndpointKey>() == 20);
     assert!(size_of::<Endpoint>() == 24);
-    assert!(size_of::<Policy>() == 72);
+    assert!(size_of::<Policy>() == 80);
     assert!(size_of::<Buckets>() == 16);
     assert!(size_of::<Budget>() == 64);
     assert!(size_of::<CidrV4>() == 8);

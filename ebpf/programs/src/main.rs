@@ -18,6 +18,7 @@ mod path;
 mod reader;
 mod recent;
 mod stage;
+mod steer;
 mod work;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
@@ -25,6 +26,7 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use stoq_ebpf_abi::maps::Hook;
 
+use crate::path::Way;
 use crate::reader::{Skb, Xdp};
 
 /// `TCX_NEXT` and, for clsact in direct-action mode, `TC_ACT_UNSPEC`: the next
@@ -36,10 +38,19 @@ const TC_DROP: i32 = 2;
 /// XDP on each uplink.
 #[xdp]
 fn stoq_uplink(ctx: XdpContext) -> u32 {
-    if path::uplink_in(&Xdp::new(&ctx)) {
-        XDP_PASS
-    } else {
-        XDP_DROP
+    match path::uplink_in(&Xdp::new(&ctx)) {
+        Way::Kernel => XDP_PASS,
+        Way::Nowhere => XDP_DROP,
+        Way::Relay => steer::to_relay(&ctx),
+    }
+}
+
+/// XDP on the end of a relay that packets come out of.
+#[xdp]
+fn stoq_relay(ctx: XdpContext) -> u32 {
+    match path::relay(&Xdp::new(&ctx)) {
+        Some(endpoint) => steer::to_socket(endpoint),
+        None => XDP_PASS,
     }
 }
 
@@ -70,8 +81,11 @@ fn stoq_pod_out(ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn tc(pass: bool) -> i32 {
-    if pass { TC_NEXT } else { TC_DROP }
+fn tc(way: Way) -> i32 {
+    match way {
+        Way::Kernel | Way::Relay => TC_NEXT,
+        Way::Nowhere => TC_DROP,
+    }
 }
 
 /// What the kernel is told of the licence: helpers such as the tracing ones ask for GPL.

@@ -6,7 +6,7 @@ use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::helpers::generated::bpf_map_lookup_elem;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap};
+use aya_ebpf::maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, XskMap};
 use stoq_ebpf_abi::flow::Flow;
 use stoq_ebpf_abi::hint::{HINT_LINES, HintLine};
 use stoq_ebpf_abi::maps::{
@@ -63,6 +63,14 @@ pub(crate) static STOQ_HISTOGRAMS: PerCpuHashMap<u32, Histograms> =
 
 #[map]
 pub(crate) static STOQ_UNJUDGED: PerCpuArray<Unjudged> = PerCpuArray::pinned(1, 0);
+
+/// By endpoint id: the device that leads to its socket.
+#[map]
+pub(crate) static STOQ_RELAYS: DevMap = DevMap::pinned(ENDPOINTS, 0);
+
+/// By endpoint id.
+#[map]
+pub(crate) static STOQ_SOCKETS: XskMap = XskMap::pinned(ENDPOINTS, 0);
 
 /// The agent's own: which transport an index stands for.
 #[map]

@@ -5,17 +5,25 @@ use stoq_ebpf_abi::maps::{Endpoint, Hook, endpoint_flag};
 use stoq_ebpf_abi::parse::{Datagram, Parsed};
 use stoq_ebpf_abi::quic::{self, Header};
 
-use crate::maps::STOQ_ACTIVITY;
+use crate::maps::{STOQ_ACTIVITY, STOQ_SOCKETS};
 use crate::reader::Frame;
-use crate::stage;
 use crate::work::{self, Work};
 use crate::{account, clock, recent};
+use crate::{stage, steer};
 
-/// A frame that came in by an uplink. Returns whether it passes.
+/// Where a frame goes on.
+pub(crate) enum Way {
+    Kernel,
+    Nowhere,
+    /// To the relay of the endpoint in work, if its flow is admitted.
+    Relay,
+}
+
+/// A frame that came in by an uplink.
 #[inline(always)]
-pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
+pub(crate) fn uplink_in<F: Frame>(frame: &F) -> Way {
     let Some(work) = work::get() else {
-        return true;
+        return Way::Kernel;
     };
     let found = frame.outer(work);
     let tick = clock::ticks();
@@ -29,8 +37,27 @@ pub(crate) fn uplink_in<F: Frame>(frame: &F) -> bool {
     }
     match endpoint {
         Some(endpoint) => inbound(frame, work, endpoint, Hook::Uplink, tick),
-        None => true,
+        None => Way::Kernel,
     }
+}
+
+/// A frame that came out of a relay: observed as at the pod, if the endpoint's
+/// socket is there to take it. Returns the endpoint's id then.
+#[inline(always)]
+pub(crate) fn relay<F: Frame>(frame: &F) -> Option<u32> {
+    let work = work::get()?;
+    let found = frame.outer(work);
+    let tick = clock::ticks();
+    let endpoint = destination(work, found, tick)?;
+    if endpoint.flags & endpoint_flag::STEERED == 0 {
+        return None;
+    }
+    STOQ_SOCKETS.get(endpoint.id)?;
+    read(frame, work, endpoint);
+    touch(endpoint, Hook::Pod, Direction::In, tick);
+    fill(work, endpoint, Hook::Pod, Direction::In, tick);
+    frame.observe(false);
+    Some(endpoint.id)
 }
 
 /// The endpoint that the datagram in work is for, if there is a datagram.
@@ -43,21 +70,21 @@ fn destination(work: &Work, found: Parsed, tick: u64) -> Option<&'static Endpoin
     recent::endpoint(&datagram.destination, datagram.destination_port, tick)
 }
 
-/// A frame on its way into a pod. Returns whether it passes.
+/// A frame on its way into a pod.
 #[inline(always)]
-pub(crate) fn pod_in<F: Frame>(frame: &F) -> bool {
+pub(crate) fn pod_in<F: Frame>(frame: &F) -> Way {
     let found = Parsed::from_bits(frame.parse(0, true));
     let Some(work) = work::get() else {
-        return true;
+        return Way::Kernel;
     };
     if !found.is_udp() {
         account::unparsed(Hook::Pod, found);
-        return true;
+        return Way::Kernel;
     }
     let tick = clock::ticks();
     match destination(work, found, tick) {
         Some(endpoint) => inbound(frame, work, endpoint, Hook::Pod, tick),
-        None => true,
+        None => Way::Kernel,
     }
 }
 
@@ -90,18 +117,24 @@ fn inbound<F: Frame>(
     endpoint: &Endpoint,
     hook: Hook,
     tick: u64,
-) -> bool {
+) -> Way {
     read(frame, work, endpoint);
     let judged = stage::judge(work, endpoint, hook, tick);
     if judged == stage::DROP {
-        return false;
+        return Way::Nowhere;
     }
     touch(endpoint, hook, Direction::In, tick);
     if lives_at(endpoint, hook) {
         fill(work, endpoint, hook, Direction::In, tick);
         frame.observe(judged == stage::WOULD_DROP);
+        if F::ADMITS && work.endpoint.flags & endpoint_flag::STEERED != 0 {
+            steer::admit();
+        }
+    } else if F::STEERS && endpoint.flags & endpoint_flag::STEERED != 0 {
+        fill(work, endpoint, hook, Direction::In, tick);
+        return Way::Relay;
     }
-    true
+    Way::Kernel
 }
 
 /// Whether the endpoint is observed at this hook: each direction of each

@@ -251,6 +251,10 @@ impl Bytes for Skb {
 /// need not follow every way through it for every way to it (global functions,
 /// Linux 5.6). What one stage finds out the next one reads in [`crate::work`].
 pub(crate) trait Frame: Bytes {
+    /// Whether it can be sent another way from here.
+    const STEERS: bool;
+    /// Whether the kernel's path has brought it here.
+    const ADMITS: bool;
     /// Parses the frame from its beginning, into the work item.
     fn outer(&self, work: &mut Work) -> Parsed;
     /// [`stage::parse`].
@@ -262,9 +266,12 @@ pub(crate) trait Frame: Bytes {
 }
 
 macro_rules! stages {
-    ($frame:ty, $ctx:ty, $field:ident, $reader:expr, $copied:expr, $outer:expr,
+    ($frame:ty, $xdp:literal, $ctx:ty, $field:ident, $reader:expr, $copied:expr, $outer:expr,
      $parse:ident, $observe:ident, $census:ident, $step:ident, $header:ident) => {
         impl Frame for $frame {
+            const STEERS: bool = $xdp;
+            const ADMITS: bool = !$xdp;
+
             #[inline(always)]
             fn outer(&self, work: &mut Work) -> Parsed {
                 $outer(self, work)
@@ -320,6 +327,7 @@ macro_rules! stages {
 
 stages!(
     Xdp,
+    true,
     *mut xdp_md,
     ctx,
     Xdp::from_raw,
@@ -334,6 +342,7 @@ stages!(
 );
 stages!(
     Skb,
+    false,
     *mut __sk_buff,
     skb,
     Skb::from_raw,

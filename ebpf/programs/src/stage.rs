@@ -146,7 +146,7 @@ fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
 }
 
 #[inline(always)]
-fn key_of(work: &Work) -> FlowKey {
+pub(crate) fn key_of(work: &Work) -> FlowKey {
     let datagram = &work.datagram;
     let (peer, peer_port, port) = match work.direction {
         Direction::In => (

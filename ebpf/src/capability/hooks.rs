@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::scratch::Pair;
 use super::{Gate, Reason, af_xdp, gate::confined, objects::LOAD};
+use crate::af_xdp::Socket;
 use crate::kernel::confinement::Capability;
 use crate::kernel::device;
 use crate::sys::KernelError;
@@ -66,8 +67,8 @@ pub(super) fn no_pair(name: &'static str, needed: &[Capability], error: &KernelE
 fn af_xdp_socket(pair: &MaybePair) -> Gate {
     const NAME: &str = "af-xdp";
     const NEEDED: &[Capability] = &[Capability::NetRaw];
-    if let Err(errno) = af_xdp::socket() {
-        return Gate::refused(NAME, NEEDED, &errno.into());
+    if let Err(error) = Socket::new() {
+        return Gate::refused(NAME, NEEDED, &error);
     }
     match pair {
         Ok(pair) => Gate::tried(NAME, NEEDED, af_xdp::bind(&pair.near)),

@@ -39,6 +39,8 @@ pub struct DesiredEndpoint {
     pub uplink: bool,
     /// Whether, otherwise, the uplink is to leave it to the pod's interface.
     pub pod_alone: bool,
+    /// Whether it has a relay and a socket that its admitted flows go to.
+    pub steered: bool,
     /// Fingerprint of the pod; an endpoint of another owner is another endpoint.
     pub owner: u64,
 }
@@ -89,6 +91,8 @@ pub struct PolicySpec {
     pub unestablished: Rates,
     /// Depth of every bucket, in time at its rate.
     pub burst: Duration,
+    /// For how long a flow that the kernel's path has accepted may go past it.
+    pub readmit_after: Duration,
 }
 
 impl Default for PolicySpec {
@@ -106,6 +110,7 @@ impl Default for PolicySpec {
             source_prefix_v6: 64,
             unestablished: Rates::default(),
             burst: Duration::from_secs(1),
+            readmit_after: Duration::from_secs(1),
         }
     }
 }

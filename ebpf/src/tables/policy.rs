@@ -23,6 +23,7 @@ pub(super) fn encode(spec: &PolicySpec, cidrs: &Cidrs) -> Policy {
         unestablished_packet: cost(spec.unestablished.packets_per_second),
         unestablished_initial: cost(spec.unestablished.initials_per_second),
         burst: depth(spec.burst),
+        readmit_after: nanoseconds(spec.readmit_after),
         source_v4: addr::v4_to_wire(mask_v4(spec.source_prefix_v4)),
         pad: 0,
         source_v6: addr::v6_to_wire(mask_v6(spec.source_prefix_v6)),
@@ -60,9 +61,11 @@ fn cost(rate: Option<NonZeroU32>) -> u64 {
 }
 
 fn depth(burst: Duration) -> u64 {
-    u64::try_from(burst.as_nanos())
-        .unwrap_or(u64::MAX)
-        .saturating_mul(16)
+    nanoseconds(burst).saturating_mul(16)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn mask_v4(prefix: u8) -> Ipv4Addr {
@@ -140,6 +143,7 @@ mod tests {
             unestablished_packet: 320_000,
             unestablished_initial: 0,
             burst: 1_600_000_000,
+            readmit_after: 1_000_000_000,
             source_v4: u32::MAX,
             pad: 0,
             source_v6: [u32::MAX, u32::MAX, 0, 0],

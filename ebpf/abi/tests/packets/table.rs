@@ -119,6 +119,7 @@ fn policy() -> Policy {
         unestablished_packet: 16,
         unestablished_initial: 16,
         burst: 16_000_000_000,
+        readmit_after: 1_000_000_000,
         source_v4: u32::MAX,
         pad: 0,
         source_v6: [u32::MAX, u32::MAX, 0, 0],

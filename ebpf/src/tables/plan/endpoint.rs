@@ -105,6 +105,7 @@ fn flags(endpoint: &DesiredEndpoint) -> u32 {
         (endpoint.quic, endpoint_flag::QUIC),
         (endpoint.uplink, endpoint_flag::UPLINK),
         (endpoint.pod_alone, endpoint_flag::POD_ALONE),
+        (endpoint.steered, endpoint_flag::STEERED),
     ]
     .iter()
     .filter(|(is, _)| *is)

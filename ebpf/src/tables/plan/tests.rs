@@ -13,6 +13,7 @@ fn endpoint(last: u16, owner: u64) -> DesiredEndpoint {
         quic: true,
         uplink: false,
         pod_alone: false,
+        steered: false,
         owner,
     }
 }

@@ -168,6 +168,7 @@ fn endpoint(pod: Pod) -> DesiredEndpoint {
         quic: true,
         uplink: false,
         pod_alone: false,
+        steered: false,
         owner: 1,
     }
 }

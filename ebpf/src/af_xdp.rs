@@ -1,0 +1,18 @@
+//! AF_XDP sockets, receive only: memory shared with the kernel (UMEM), the rings over it, and the
+//! frames that come in.
+//!
+//! Who has the privilege makes a [`Umem`] and a [`Socket`] and binds it; who has none may be handed
+//! both descriptors and receives with a [`Receiver`]. A bound socket can be bound to nothing else.
+
+mod frames;
+mod mapping;
+mod receiver;
+mod ring;
+mod socket;
+mod umem;
+
+pub use receiver::{Counts, Packet, Receiver};
+pub use socket::{Mode, Rings, Socket, Statistics};
+pub use umem::{Geometry, GeometryError, Umem};
+
+pub(crate) use mapping::Mapping;

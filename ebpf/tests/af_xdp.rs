@@ -1,0 +1,257 @@
+//! AF_XDP for real: what the uplink's program takes in reaches a socket through a relay.
+
+#![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
+
+#[path = "../abi/tests/packets/mod.rs"]
+mod packets;
+mod support;
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, XdpMode};
+use packets::quic::short;
+use packets::udp;
+use stoq_ebpf::af_xdp::{Counts, Geometry, Mode as Copying, Receiver, Rings, Socket, Umem};
+use stoq_ebpf::kernel::after_a_tick;
+use stoq_ebpf::loader::{self, Loaded, Options, Pins};
+use stoq_ebpf::relay::{Relay, Steering};
+use stoq_ebpf::stats::Stats;
+use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tables, addr};
+use stoq_ebpf_abi::flow::{Flow, flag, state};
+use stoq_ebpf_abi::maps::{FlowKey, RELAY_MAC};
+use support::{Scratch, in_scratch, ip};
+
+const CLIENT: &str = "192.0.2.9:40000";
+const SERVER: &str = "10.0.0.1:4433";
+const RINGS: Rings = Rings {
+    fill: 64,
+    receive: 64,
+};
+
+/// A node whose one endpoint has a relay.
+struct Node {
+    loaded: Loaded,
+    steering: Steering,
+    stats: Stats,
+    flows: HashMap<MapData, FlowKey, Flow>,
+    relay: Relay,
+}
+
+impl Node {
+    fn up(scratch: &Scratch) -> Self {
+        let pins = Pins::new(&scratch.bpffs);
+        let mut loaded = loader::load(&pins, &Options::default()).unwrap();
+        let mut tables = Tables::open(&pins.maps()).unwrap();
+        let applied = tables.apply(&desired()).unwrap();
+        let id = applied.transports[0].endpoints[0].id;
+        let relay = Relay::ensure(id, 1500).unwrap();
+        let program = loaded.xdp("stoq_relay").unwrap();
+        program.attach(&relay.far.name, XdpMode::Driver).unwrap();
+        after_a_tick();
+        Self {
+            loaded,
+            steering: Steering::open(&pins.maps()).unwrap(),
+            stats: Stats::open(&pins.maps()).unwrap(),
+            flows: open(&pins.maps(), "STOQ_FLOWS"),
+            relay,
+        }
+    }
+
+    fn receiver(&mut self) -> Receiver {
+        let umem = Umem::create(Geometry::new(64, 2048).unwrap()).unwrap();
+        let socket = Socket::new().unwrap();
+        socket.register(&umem).unwrap();
+        socket.make_rings(RINGS).unwrap();
+        socket.bind(self.relay.far.index, 0, Copying::Copy).unwrap();
+        self.steering.connect(&self.relay, &socket).unwrap();
+        Receiver::open(socket, umem, RINGS).unwrap()
+    }
+
+    /// The kernel's path has accepted the client's flow until then, ns.
+    fn admit(&mut self, until: u64) {
+        let key = FlowKey {
+            transport: 0,
+            peer: addr::to_wire("192.0.2.9".parse().unwrap()),
+            ports: 40000 << 16 | 4433,
+        };
+        let flow = Flow {
+            endpoint: self.relay.endpoint,
+            state: state::ESTABLISHED,
+            flags: flag::ANSWERED | flag::SHORT_IN | flag::SHORT_OUT,
+            admitted_until: until,
+            ..Flow::default()
+        };
+        self.flows.insert(key, flow, 0).unwrap();
+    }
+
+    /// The uplink's program on as many live copies of the frame.
+    fn take_in(&mut self, frame: &[u8], copies: u32) {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: copies,
+            attrs: TestRunAttrs::new().xdp_live_frames(16),
+            ..TestRunOptions::default()
+        };
+        let program = self.loaded.xdp("stoq_uplink").unwrap();
+        program.test_run(options).unwrap();
+    }
+
+    fn observed(&self) -> u64 {
+        self.stats.read(0).unwrap().counters.packets[0]
+    }
+}
+
+fn open<M: TryFrom<Map, Error = MapError>>(maps: &Path, name: &str) -> M {
+    let map = MapData::from_pin(maps.join(name)).and_then(Map::from_map_data);
+    map.and_then(M::try_from).unwrap()
+}
+
+fn desired() -> Desired {
+    let endpoint = DesiredEndpoint {
+        addr: "10.0.0.1".parse().unwrap(),
+        port: 4433,
+        quic: true,
+        uplink: false,
+        pod_alone: false,
+        steered: true,
+        owner: 1,
+    };
+    Desired {
+        transports: vec![DesiredTransport {
+            name: "default/edge".to_owned(),
+            policy: PolicySpec::default(),
+            per_pod_counters: false,
+            endpoints: vec![endpoint],
+        }],
+        nodes: vec![],
+    }
+}
+
+/// All that comes within a while, until there are as many.
+fn receive(receiver: &mut Receiver, packets: usize) -> Vec<Vec<u8>> {
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut all = Vec::new();
+    while all.len() < packets && Instant::now() < until {
+        receiver.receive(packets, |packet| {
+            let mut bytes = vec![0; packet.len()];
+            assert!(packet.copy_to(0, &mut bytes));
+            all.push(bytes);
+        });
+        std::thread::yield_now();
+    }
+    all
+}
+
+fn packets_out_of(relay: &Relay) -> u64 {
+    let text = ip(&format!("-s -j link show {}", relay.far.name));
+    let (_, rx) = text.split_once("\"rx\":").unwrap();
+    let (_, packets) = rx.split_once("\"packets\":").unwrap();
+    packets.split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_admitted_flow_reaches_the_socket_byte_for_byte() {
+    in_scratch(|scratch| {
+        let mut node = Node::up(scratch);
+        let mut receiver = node.receiver();
+        node.admit(u64::MAX);
+        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
+        // More than the rings hold: frames go round.
+        for round in 1..=10 {
+            node.take_in(&frame, 48);
+            let got = receive(&mut receiver, 48);
+            assert_eq!(got.len(), 48, "round {round}: {:?}", receiver.statistics());
+            for bytes in got {
+                assert_eq!(bytes[..6], RELAY_MAC);
+                assert_eq!(bytes[6..], frame[6..]);
+            }
+        }
+        let expected = Counts {
+            packets: 480,
+            bytes: 480 * frame.len() as u64,
+            strange: 0,
+        };
+        assert_eq!(receiver.counts(), expected);
+        assert_eq!(node.observed(), 480, "once each, at the relay");
+        assert_eq!(receiver.mode().unwrap(), Copying::Copy);
+        node.relay.remove().unwrap();
+    });
+}
+
+#[test]
+fn what_was_not_admitted_or_no_longer_goes_to_the_kernel() {
+    in_scratch(|scratch| {
+        let mut node = Node::up(scratch);
+        let mut receiver = node.receiver();
+        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
+        node.take_in(&frame, 16);
+        node.admit(1);
+        node.take_in(&frame, 16);
+        node.admit(u64::MAX);
+        let stranger = udp("192.0.2.77:1", SERVER)
+            .payload(short(false, 700))
+            .frame();
+        node.take_in(&stranger, 16);
+        let elsewhere = udp(CLIENT, "10.0.0.1:80")
+            .payload(short(false, 700))
+            .frame();
+        node.take_in(&elsewhere, 16);
+        node.take_in(&frame, 16);
+        assert_eq!(receive(&mut receiver, 16).len(), 16);
+        assert_eq!(receiver.counts().packets, 16, "the last alone");
+        assert_eq!(receiver.receive(1, |_| ()), 0);
+    });
+}
+
+#[test]
+fn with_no_socket_behind_it_a_relay_hands_frames_to_the_host() {
+    in_scratch(|scratch| {
+        let mut node = Node::up(scratch);
+        let receiver = node.receiver();
+        node.admit(u64::MAX);
+        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
+        drop(receiver);
+        let before = packets_out_of(&node.relay);
+        node.take_in(&frame, 32);
+        let until = Instant::now() + Duration::from_secs(5);
+        while packets_out_of(&node.relay) < before + 32 {
+            assert!(
+                Instant::now() < until,
+                "{}",
+                packets_out_of(&node.relay) - before
+            );
+        }
+        assert_eq!(node.observed(), 0, "the pod's interface does that");
+    });
+}
+
+#[test]
+fn a_bound_socket_can_neither_send_nor_be_bound_to_anything_else() {
+    in_scratch(|scratch| {
+        let mut node = Node::up(scratch);
+        let receiver = node.receiver();
+        let socket = Socket::from(receiver.as_fd().try_clone_to_owned().unwrap());
+        let near = support::near();
+        assert!(socket.bind(near.index, 0, Copying::Copy).is_err());
+        let umem = Umem::create(Geometry::new(64, 2048).unwrap()).unwrap();
+        assert!(socket.register(&umem).is_err());
+        assert!(socket.make_rings(RINGS).is_err());
+    });
+}
+
+#[test]
+fn a_relay_is_taken_over_and_a_stranger_s_device_left_alone() {
+    in_scratch(|_| {
+        let relay = Relay::ensure(7, 1500).unwrap();
+        assert_eq!(Relay::ensure(7, 1500).unwrap(), relay);
+        relay.remove().unwrap();
+        relay.remove().unwrap();
+        ip("link add stoq8a type veth peer name other");
+        let refused = Relay::ensure(8, 1500).unwrap_err();
+        assert_eq!(refused.errno, rustix::io::Errno::EXIST);
+        ip("link show stoq8a");
+    });
+}
