@@ -18,6 +18,7 @@ step "tests"
 # Tests run the programs of other packages.
 cargo build --quiet --locked --workspace --bins
 cargo test --locked --workspace --no-fail-fast
+cargo test --locked -p stoq --features ebpf
 step "fuzzing parser and guard for 60 s"
 scripts/fuzz.sh 60
 if [[ $EUID -ne 0 ]]; then

@@ -1,0 +1,85 @@
+//! What a transport is told.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Everything a transport is told, with the defaults that users of quinn expect.
+#[derive(Debug)]
+pub struct TransportConfig {
+    /// Address and port to listen at. An IPv6 wildcard takes IPv4 too. `[::]:0` by default.
+    pub bind: SocketAddr,
+    /// What a server shows. Without it nothing is accepted.
+    pub identity: Option<Identity>,
+    /// Authorities that a server's certificate must lead to. Without any nothing can be connected to.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Application protocols, best first. `stoq/1.0` by default.
+    pub alpn: Vec<Vec<u8>>,
+    /// Silence after which a connection is given up; `None`: never. 30 s by default.
+    pub idle_timeout: Option<Duration>,
+    /// Time after which something is sent to keep an idle connection alive; `None`, the default: nothing is.
+    pub keep_alive: Option<Duration>,
+    /// Bytes that may be on their way in one stream before they are read. 1,250,000 by default.
+    pub stream_window: u32,
+    /// The same for all streams of a connection together; `None`, the default: as much as its streams have.
+    pub connection_window: Option<u32>,
+    /// Streams of each kind that the peer may have open at once. 100 by default.
+    pub streams: u32,
+    /// Who decides how much may be on its way. Cubic by default.
+    pub congestion: Congestion,
+    /// Whether a client sends, and a server takes, data before the handshake is done. Such data can
+    /// be replayed by an attacker (RFC 9001, 9.2), so it is off by default.
+    pub zero_rtt: bool,
+    /// Whether a server lets clients change their address. On by default.
+    pub migration: bool,
+    /// Bytes of unreliable datagrams kept until they are read; `None`: none are taken. 1,250,000 by default.
+    pub datagram_buffer: Option<usize>,
+    /// Largest UDP payload that is tried on a path, bytes; as far as it gets there, it is used. 1452,
+    /// what an Ethernet of 1500 carries in IPv6, by default.
+    pub largest_datagram: u16,
+}
+
+/// What a server shows.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its certificate, then those that lead to an authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The certificate's private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// Congestion control.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// By bandwidth and round-trip time (experimental in quinn).
+    Bbr,
+    /// RFC 9002, 7.
+    NewReno,
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        // 100 ms at 100 Mbit/s, as in quinn.
+        const WINDOW: u32 = 1_250_000;
+        Self {
+            bind: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+            identity: None,
+            roots: Vec::new(),
+            alpn: vec![b"stoq/1.0".to_vec()],
+            idle_timeout: Some(Duration::from_secs(30)),
+            keep_alive: None,
+            stream_window: WINDOW,
+            connection_window: None,
+            streams: 100,
+            congestion: Congestion::default(),
+            zero_rtt: false,
+            migration: true,
+            datagram_buffer: Some(WINDOW as usize),
+            largest_datagram: 1452,
+        }
+    }
+}

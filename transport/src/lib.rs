@@ -1,0 +1,40 @@
+//! QUIC for services, over whichever path of the node is best.
+//!
+//! A [`StoqTransport`] is a QUIC endpoint (quinn) with real TLS: it connects, accepts, or both. What
+//! it sends goes by UDP with segmentation offload. What it receives comes by UDP, or, where the node
+//! allows it, past the kernel by an AF_XDP socket; [`StoqTransport::backend`] says which, and why.
+//!
+//! ```no_run
+//! use stoq::{StoqTransport, TransportConfig};
+//!
+//! # async fn run() -> Result<(), stoq::Error> {
+//! let transport = StoqTransport::new(TransportConfig::default()).await?;
+//! if let Some(status) = transport.get_ebpf_status() {
+//!     println!("XDP {}, AF_XDP {}", status.xdp_available, status.af_xdp_available);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `ebpf` is off by default. It changes no type: without it there is no eBPF status,
+//! and everything is carried by UDP.
+#![forbid(unsafe_code)]
+
+mod config;
+#[cfg(feature = "ebpf")]
+mod ebpf;
+mod error;
+mod quic;
+mod socket;
+mod status;
+mod tls;
+mod transport;
+
+pub use config::{Congestion, Identity, TransportConfig};
+pub use error::Error;
+pub use quinn::{
+    Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError,
+    rustls::pki_types::{CertificateDer, PrivateKeyDer},
+};
+pub use status::{Backend, EbpfStatus, Gate, GateState};
+pub use transport::StoqTransport;

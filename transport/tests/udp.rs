@@ -1,0 +1,207 @@
+//! Real QUIC over UDP on the loopback, without root and without eBPF.
+
+#![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use stoq::{
+    CertificateDer, Congestion, ConnectionError, Error, Identity, StoqTransport, TransportConfig,
+};
+
+const NAME: &str = "server.stoq.test";
+
+/// An authority's certificate, and an identity for [`NAME`] that leads to it.
+fn certificates() -> (CertificateDer<'static>, Identity) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&key).unwrap().der().clone();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+    let chain = vec![params.signed_by(&key, &issuer).unwrap().der().clone()];
+    let key = key.serialize_der().try_into().unwrap();
+    (root, Identity { chain, key })
+}
+
+fn loopback() -> TransportConfig {
+    TransportConfig {
+        bind: "127.0.0.1:0".parse().unwrap(),
+        idle_timeout: Some(Duration::from_secs(5)),
+        ..TransportConfig::default()
+    }
+}
+
+/// A server that sends every stream's bytes back.
+async fn echo(config: TransportConfig, identity: Identity) -> SocketAddr {
+    let identity = Some(identity);
+    let server = StoqTransport::new(TransportConfig { identity, ..config })
+        .await
+        .unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Some(accepted) = server.accept().await {
+            let Ok(connection) = accepted else { continue };
+            tokio::spawn(async move {
+                while let Ok((mut to, mut from)) = connection.accept_bi().await {
+                    let bytes = from.read_to_end(1 << 20).await.unwrap();
+                    to.write_all(&bytes).await.unwrap();
+                    to.finish().unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn client(config: TransportConfig, root: CertificateDer<'static>) -> StoqTransport {
+    let roots = vec![root];
+    StoqTransport::new(TransportConfig { roots, ..config })
+        .await
+        .unwrap()
+}
+
+async fn ask(client: &StoqTransport, server: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let connection = client.connect(server, NAME).await.unwrap();
+    let (mut to, mut from) = connection.open_bi().await.unwrap();
+    to.write_all(bytes).await.unwrap();
+    to.finish().unwrap();
+    from.read_to_end(1 << 20).await.unwrap()
+}
+
+#[tokio::test]
+async fn bytes_come_back_under_every_congestion_control() {
+    for congestion in [Congestion::Cubic, Congestion::Bbr, Congestion::NewReno] {
+        let (root, identity) = certificates();
+        let config = || TransportConfig {
+            congestion,
+            ..loopback()
+        };
+        let server = echo(config(), identity).await;
+        let client = client(config(), root).await;
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        assert!(
+            ask(&client, server, &bytes).await == bytes,
+            "{congestion:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wildcard_of_ipv6_takes_ipv4_too() {
+    let (root, identity) = certificates();
+    let config = TransportConfig::default();
+    let port = echo(config, identity).await.port();
+    for (bind, server) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+        let bind = bind.parse().unwrap();
+        let config = TransportConfig { bind, ..loopback() };
+        let client = client(config, root.clone()).await;
+        let server = SocketAddr::new(server.parse().unwrap(), port);
+        assert_eq!(ask(&client, server, b"hello").await, b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_who_it_is_is_refused() {
+    let (root, identity) = certificates();
+    let (other, _) = certificates();
+    let server = echo(loopback(), identity).await;
+    for (root, name) in [(other, NAME), (root, "another.stoq.test")] {
+        let client = client(loopback(), root).await;
+        let refused = client.connect(server, name).await.unwrap_err();
+        let is_tls = matches!(
+            refused,
+            Error::Connection(ConnectionError::TransportError(_))
+        );
+        assert!(is_tls, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn who_trusts_nobody_connects_to_nobody() {
+    let (_, identity) = certificates();
+    let server = echo(loopback(), identity).await;
+    let client = StoqTransport::new(loopback()).await.unwrap();
+    let refused = client.connect(server, NAME).await.unwrap_err();
+    assert!(matches!(refused, Error::NoRoots), "{refused}");
+}
+
+#[tokio::test]
+async fn another_protocol_is_refused() {
+    let (root, identity) = certificates();
+    let server = echo(loopback(), identity).await;
+    let alpn = vec![b"other".to_vec()];
+    let client = client(TransportConfig { alpn, ..loopback() }, root).await;
+    assert!(client.connect(server, NAME).await.is_err());
+}
+
+#[tokio::test]
+async fn datagrams_arrive_and_are_refused_where_none_are_taken() {
+    for datagram_buffer in [Some(10_000), None] {
+        let (root, identity) = certificates();
+        let config = TransportConfig {
+            identity: Some(identity),
+            datagram_buffer,
+            ..loopback()
+        };
+        let server = StoqTransport::new(config).await.unwrap();
+        let client = client(loopback(), root).await;
+        let address = server.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(client.connect(address, NAME), server.accept());
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap().unwrap());
+        let sent = ours.send_datagram(b"one".as_slice().into());
+        assert_eq!(sent.is_ok(), datagram_buffer.is_some());
+        if sent.is_ok() {
+            assert_eq!(theirs.read_datagram().await.unwrap(), b"one".as_slice());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_said_by_its_field() {
+    let cases = [
+        (
+            TransportConfig {
+                largest_datagram: 1199,
+                ..loopback()
+            },
+            "largest_datagram: ",
+        ),
+        (
+            TransportConfig {
+                idle_timeout: Some(Duration::MAX),
+                ..loopback()
+            },
+            "idle_timeout: ",
+        ),
+        (
+            TransportConfig {
+                bind: "192.0.2.1:1".parse().unwrap(),
+                ..TransportConfig::default()
+            },
+            "bind 192.0.2.1:1: ",
+        ),
+        (
+            TransportConfig {
+                roots: vec![CertificateDer::from(vec![1, 2, 3])],
+                ..loopback()
+            },
+            "TLS: ",
+        ),
+    ];
+    for (config, words) in cases {
+        let refused = StoqTransport::new(config).await.unwrap_err().to_string();
+        assert!(refused.starts_with(words), "{refused}");
+    }
+}
+
+#[cfg(not(feature = "ebpf"))]
+#[tokio::test]
+async fn without_the_feature_there_is_udp_and_no_ebpf_status() {
+    let transport = StoqTransport::new(loopback()).await.unwrap();
+    assert_eq!(transport.get_ebpf_status(), None);
+    let stoq::Backend::Udp { reason } = transport.backend();
+    assert!(reason.contains("ebpf"), "{reason}");
+}
