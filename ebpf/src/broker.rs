@@ -12,8 +12,9 @@
 //!
 //! The pod says [`Hello`], the agent [`Granted`] with the descriptors of the UMEM and of a bound
 //! socket, or [`Refused`]. Once its rings are primed the pod says [`Message::Ready`], and the agent
-//! tells with [`Message::Steered`] whether packets are sent that way. The session lasts as long as
-//! the connection.
+//! tells with [`Message::Steered`] whether packets are sent that way. Told that they no longer are, a
+//! pod whose rings are primed may say `Ready` again. The session lasts as long as the connection;
+//! only if the agent dies does it outlive it, and the pod says [`Resume`] to the next agent.
 
 mod channel;
 mod wire;
@@ -41,6 +42,8 @@ pub enum Message {
     Ready,
     /// Type 5, agent to pod: whether its packets come by the socket from now on.
     Steered(bool),
+    /// Type 6, pod to agent, with one descriptor: the socket of a session that another agent granted.
+    Resume(Resume),
 }
 
 /// What the pod asks for.
@@ -63,6 +66,16 @@ pub struct Granted {
     pub geometry: Geometry,
     /// The rings.
     pub rings: Rings,
+}
+
+/// A session that outlived the agent that granted it. The answer is [`Granted`] without
+/// descriptors, or [`Refused`]; then the session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// What was granted.
+    pub granted: Granted,
+    /// To this endpoint.
+    pub endpoint: SocketAddr,
 }
 
 /// Why it gets nothing.

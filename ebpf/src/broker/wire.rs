@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{Granted, Hello, Message, Reason, Refused, TEXT_LEN, VERSION, mapped, unmapped};
+use super::{
+    Granted, Hello, Message, Reason, Refused, Resume, TEXT_LEN, VERSION, mapped, unmapped,
+};
 use crate::af_xdp::{Geometry, GeometryError, Rings};
 
 const MAGIC: [u8; 4] = *b"STOQ";
@@ -57,9 +59,7 @@ fn body(message: &Message) -> (u16, Vec<u8>) {
     let mut body = Vec::new();
     let kind = match message {
         Message::Hello(hello) => {
-            body.extend(mapped(hello.endpoint.ip()));
-            body.extend(hello.endpoint.port().to_le_bytes());
-            body.extend([0; 2]);
+            put_endpoint(&mut body, hello.endpoint);
             put_memory(&mut body, hello.geometry, hello.rings);
             1
         }
@@ -82,8 +82,20 @@ fn body(message: &Message) -> (u16, Vec<u8>) {
             body.extend(u32::from(*on).to_le_bytes());
             5
         }
+        Message::Resume(Resume { granted, endpoint }) => {
+            put_endpoint(&mut body, *endpoint);
+            body.extend(granted.session.to_le_bytes());
+            put_memory(&mut body, granted.geometry, granted.rings);
+            6
+        }
     };
     (kind, body)
+}
+
+fn put_endpoint(body: &mut Vec<u8>, endpoint: SocketAddr) {
+    body.extend(mapped(endpoint.ip()));
+    body.extend(endpoint.port().to_le_bytes());
+    body.extend([0; 2]);
 }
 
 fn put_memory(body: &mut Vec<u8>, geometry: Geometry, rings: Rings) {
@@ -118,6 +130,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         3 => 4 + TEXT_LEN,
         4 => 0,
         5 => 4,
+        6 => 44,
         other => return Err(WireError::Type(other)),
     };
     let wrong = WireError::Length { kind, got };
@@ -134,21 +147,36 @@ fn message(kind: u16, reader: &mut Reader<'_>) -> Result<Option<Message>, WireEr
         2 => granted(reader)?.map(Message::Granted),
         3 => refused(reader)?.map(Message::Refused),
         4 => Some(Message::Ready),
-        _ => reader.u32().map(|on| Message::Steered(on != 0)),
+        5 => reader.u32().map(|on| Message::Steered(on != 0)),
+        _ => resume(reader)?.map(Message::Resume),
     })
 }
 
 fn hello(reader: &mut Reader<'_>) -> Result<Option<Hello>, WireError> {
-    let (Some(address), Some(port), Some(_)) = (reader.take(), reader.u16(), reader.u16()) else {
+    let Some(endpoint) = endpoint(reader) else {
         return Ok(None);
     };
-    let endpoint = SocketAddr::new(unmapped(address), port);
     let hello = |(geometry, rings)| Hello {
         endpoint,
         geometry,
         rings,
     };
     Ok(memory(reader)?.map(hello))
+}
+
+fn resume(reader: &mut Reader<'_>) -> Result<Option<Resume>, WireError> {
+    let Some(endpoint) = endpoint(reader) else {
+        return Ok(None);
+    };
+    let granted = granted(reader)?;
+    Ok(granted.map(|granted| Resume { granted, endpoint }))
+}
+
+fn endpoint(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    let address = unmapped(reader.take()?);
+    let port = reader.u16()?;
+    reader.u16()?;
+    Some(SocketAddr::new(address, port))
 }
 
 fn granted(reader: &mut Reader<'_>) -> Result<Option<Granted>, WireError> {
@@ -243,6 +271,10 @@ pub(super) mod tests {
             Message::Ready,
             Message::Steered(true),
             Message::Steered(false),
+            Message::Resume(Resume {
+                granted,
+                endpoint: "10.0.0.1:4433".parse().unwrap(),
+            }),
         ]
         .into_iter()
         .chain(Reason::ALL.map(refused))
