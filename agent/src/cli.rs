@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stoq_agent::broker::Limits;
 use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
@@ -95,6 +96,12 @@ struct Run {
     /// Flows to remember; takes effect when the maps are made
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     flows: u32,
+    /// Memory for AF_XDP sockets of pods, MiB in all
+    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    afxdp_memory: u64,
+    /// Most AF_XDP sockets at a time
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    afxdp_sessions: usize,
     /// Do without TCX, as on kernels before 6.6
     #[arg(long, hide = true)]
     without_tcx: bool,
@@ -102,6 +109,9 @@ struct Run {
     #[arg(long, value_enum, default_value_t)]
     log: Log,
 }
+
+/// Bytes of the largest UMEM a pod gets.
+const SESSION_MEMORY: u64 = 64 << 20;
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Log {
@@ -184,6 +194,11 @@ fn agent(options: Run) -> ExitCode {
         http: options.http,
         flows: options.flows,
         without_tcx: options.without_tcx,
+        af_xdp: Limits {
+            sessions: options.afxdp_sessions,
+            session_memory: SESSION_MEMORY,
+            memory: options.afxdp_memory << 20,
+        },
     };
     match runtime.block_on(run::run(options)) {
         Ok(()) => ExitCode::SUCCESS,

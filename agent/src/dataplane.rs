@@ -1,5 +1,6 @@
 //! The programs, their maps and their hooks: loaded while anything is selected, gone otherwise.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use stoq_ebpf::attach::{Pins, cleanup};
@@ -13,6 +14,7 @@ use stoq_ebpf::tables::{Applied, Tables, TablesError};
 use crate::hooks::{HookError, Hooks};
 use crate::lease::{Lease, LeaseError};
 use crate::plan::Plan;
+use crate::relays::Relays;
 
 /// How the data plane is made.
 #[derive(Clone, Debug)]
@@ -133,6 +135,8 @@ pub struct Active {
     tables: Tables,
     /// What is attached where.
     pub hooks: Hooks,
+    /// Ways to AF_XDP sockets.
+    pub relays: Relays,
     /// Counters.
     pub stats: Stats,
     /// The flow table.
@@ -146,6 +150,8 @@ pub struct Dataplane {
     active: Option<Active>,
     /// Whether this agent has loaded anything yet.
     owned: bool,
+    /// Whether pins of other versions have not been looked for since then.
+    first: bool,
     /// Whether the last plan left an earlier agent's state as it is.
     inherited: bool,
 }
@@ -160,6 +166,7 @@ impl Dataplane {
             pins,
             active: None,
             owned: false,
+            first: false,
             inherited: false,
         }
     }
@@ -191,21 +198,38 @@ impl Dataplane {
             }
             return Ok(Applied::default());
         }
-        let first = self.active.is_none();
-        if first {
-            self.active = Some(self.load()?);
-            self.owned = true;
-        }
+        self.prepare()?;
         let Some(active) = &mut self.active else {
             return Ok(Applied::default());
         };
         let applied = active.tables.apply(&plan.desired)?;
-        if first {
+        if self.first {
             let adopted = self.pins.adopt_others();
             adopted.map_err(DataplaneError::Adopt)?;
+            self.first = false;
         }
-        active.hooks.apply(&plan.interfaces, &mut active.loaded)?;
+        // Nothing is sent to a relay before it is whole, nor to one that goes: the maps say so first.
+        let relays = &mut active.relays;
+        relays.ensure(&plan.relays, &applied, plan.uplink_mtu());
+        let interfaces = plan.interfaces.clone().into_iter();
+        let interfaces = interfaces.chain(relays.programs()).collect();
+        active.hooks.apply(&interfaces, &mut active.loaded)?;
+        relays.remove_the_rest();
         Ok(applied)
+    }
+
+    /// Loads, if anything is wanted and nothing is loaded. Returns the endpoints whose packets go to
+    /// sockets by an earlier agent's word, and their owners.
+    pub fn prepare(&mut self) -> Result<Vec<(SocketAddr, u64)>, DataplaneError> {
+        if self.active.is_some() {
+            return Ok(Vec::new());
+        }
+        let active = self.load()?;
+        let steered = active.tables.steered();
+        self.active = Some(active);
+        self.owned = true;
+        self.first = true;
+        Ok(steered?)
     }
 
     fn load(&self) -> Result<Active, DataplaneError> {
@@ -217,6 +241,7 @@ impl Dataplane {
             loaded,
             tables: Tables::open(&maps)?,
             hooks: Hooks::new(self.pins.links(), self.config.without_tcx),
+            relays: Relays::default(),
             stats: Stats::open(&maps)?,
             flows: Flows::open(&maps)?,
         })

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::broker::SOCKET;
 use crate::status::Status;
 
 /// A file of the run directory could not be read or written.
@@ -53,28 +54,33 @@ pub fn read_status(run_dir: &Path) -> Result<Status, FileError> {
     })
 }
 
-/// Removes the status that an agent left. Returns the file, `None` if there was none.
-pub fn remove_status(run_dir: &Path) -> Result<Option<PathBuf>, FileError> {
-    let path = run_dir.join(NAME);
-    match fs::remove_file(&path) {
-        Ok(()) => Ok(Some(path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(FileError { path, source }),
+/// Removes what an agent has left in its run directory. Returns the files.
+pub fn remove_all(run_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut removed = Vec::new();
+    for path in [NAME, SOCKET].map(|name| run_dir.join(name)) {
+        match fs::remove_file(&path) {
+            Ok(()) => removed.push(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(FileError { path, source }),
+        }
     }
+    Ok(removed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     #[test]
     fn a_status_is_removed_once() {
         let directory = tempfile::tempdir().unwrap();
         let run_dir = directory.path().join("run");
-        assert_eq!(remove_status(&run_dir).unwrap(), None);
+        assert!(remove_all(&run_dir).unwrap().is_empty());
         write_status(&run_dir, &Status::default()).unwrap();
         let file = run_dir.join(NAME);
-        assert_eq!(remove_status(&run_dir).unwrap(), Some(file.clone()));
+        assert_eq!(remove_all(&run_dir).unwrap(), slice::from_ref(&file));
         assert!(!file.exists());
     }
 }

@@ -1,6 +1,7 @@
 //! STOQ's node agent: what it observes, what it is asked for, and what it does about it.
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod bypass;
 pub mod dataplane;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod node;
 pub mod objects;
 pub mod plan;
+pub mod relays;
 pub mod report;
 pub mod run;
 pub mod serve;

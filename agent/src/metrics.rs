@@ -2,6 +2,7 @@
 //!
 //! The families, their labels and what they mean stand in [`registry`]; `docs/metrics.md` is made from it.
 
+mod af_xdp;
 mod docs;
 mod families;
 mod histogram;
@@ -12,6 +13,7 @@ mod snapshot;
 mod tiers;
 mod traffic;
 
+pub use af_xdp::{AfXdp, Share};
 pub use docs::page;
 pub use process::Process;
 pub use snapshot::{Connections, ProgramRuns, Reconciles, Slot, Snapshot};
@@ -25,6 +27,7 @@ use families::Families;
 pub fn render(snapshot: &Snapshot) -> String {
     let mut families = Families::default();
     traffic::add(&mut families, snapshot);
+    af_xdp::add(&mut families, &snapshot.af_xdp);
     node::add(&mut families, snapshot);
     families.encode()
 }

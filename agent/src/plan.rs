@@ -3,19 +3,22 @@
 mod interfaces;
 mod maps;
 mod place;
+mod seats;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use stoq_ebpf::tables;
 
 pub use interfaces::{BelowXdp, Role, Wanted};
 pub use place::{Lost, Place, PlannedPod};
+pub use seats::Seat;
 pub use transport::PlannedTransport;
 
+use crate::broker::Wants;
 use crate::node::{Missing, NodeState, uplinks};
 use crate::objects::Objects;
 
@@ -46,18 +49,32 @@ pub struct Plan {
     pub desired: tables::Desired,
     /// Every transport, in the order of `desired` as far as they take part.
     pub transports: Vec<PlannedTransport>,
+    /// Endpoints whose pods may ask for an AF_XDP socket.
+    pub seats: BTreeMap<SocketAddr, Seat>,
+    /// Those that need a relay.
+    pub relays: BTreeSet<SocketAddr>,
 }
 
 /// Makes the plan.
-pub fn plan(node: &NodeState, objects: &Objects, settings: &Settings, detours: &Detours) -> Plan {
+pub fn plan(
+    node: &NodeState,
+    objects: &Objects,
+    settings: &Settings,
+    detours: &Detours,
+    wants: &Wants,
+) -> Plan {
     let place = |pod: &_| place::planned(node, pod, &detours.bypassed);
     let transports = transport::planned(objects, place);
     let uplinks = uplinks(node, &settings.uplinks, &[]);
+    let seats = seats::planned(objects, &transports, &wants.steered);
+    let seated = wants.relays.iter().filter(|one| seats.contains_key(one));
     Plan {
         interfaces: interfaces::wanted(node, &uplinks.found, &transports, detours),
         missing_uplinks: uplinks.missing,
-        desired: maps::desired(node, objects, &transports),
+        desired: maps::desired(node, objects, &transports, &seats),
         transports,
+        relays: seated.copied().collect(),
+        seats,
     }
 }
 
@@ -65,6 +82,14 @@ impl Plan {
     /// Every pod, once for each transport that selects it.
     pub fn pods(&self) -> impl Iterator<Item = &PlannedPod> {
         self.transports.iter().flat_map(|one| &one.pods)
+    }
+
+    /// The largest MTU of an uplink, bytes; Ethernet's without any.
+    pub fn uplink_mtu(&self) -> u32 {
+        const ETHERNET: u32 = 1500;
+        let uplinks = self.interfaces.values();
+        let uplinks = uplinks.filter(|one| matches!(one.role, Role::Uplink { .. }));
+        uplinks.map(|one| one.mtu).max().unwrap_or(ETHERNET)
     }
 
     /// Why pods have no interface, as far as asking the network may help.

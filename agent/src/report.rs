@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use stoq_ebpf::capability::{Gate, Reason, State};
 use stoq_ebpf::tables::Applied;
 
+use crate::broker::Offers;
 use crate::hooks::{Held, Slot};
 use crate::plan::Plan;
 use crate::status::{GateStatus, Status};
@@ -25,6 +26,8 @@ pub struct Pass<'a> {
     pub plan: &'a Plan,
     /// What the maps hold of it.
     pub applied: &'a Applied,
+    /// What pods may have of AF_XDP.
+    pub offers: &'a Offers,
     /// What the hooks hold of it.
     pub held: &'a HeldSlots,
     /// Why it failed as a whole, if it did.

@@ -12,12 +12,14 @@ use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::broker::{Broker, Limits, Offers, offers};
 use crate::bypass::{Evidence, Ways, evidence, watched};
-use crate::dataplane::{Config, Dataplane};
-use crate::metrics::{Connections, Reconciles};
-use crate::node::Node;
+use crate::dataplane::{Config, Dataplane, DataplaneError};
+use crate::metrics::{AfXdp, Connections, Reconciles};
+use crate::node::{Node, NodeState};
 use crate::objects::{Directory, Objects};
 use crate::plan::{Detours, Plan, Settings, plan};
+use crate::relays::Watch;
 use crate::report::{HeldSlots, Pass, gate_status, report};
 use crate::status::Status;
 use crate::sweep::Sweeper;
@@ -49,6 +51,8 @@ pub struct RunOptions {
     pub flows: u32,
     /// Do without TCX.
     pub without_tcx: bool,
+    /// What pods may have of AF_XDP.
+    pub af_xdp: Limits,
 }
 
 /// Why the agent could not start at all.
@@ -78,6 +82,8 @@ pub struct Latest {
     pub connections: BTreeMap<u32, Connections>,
     /// Passes so far.
     pub reconciles: Reconciles,
+    /// Sessions of pods with AF_XDP sockets.
+    pub af_xdp: AfXdp,
     /// When the last pass ended.
     pub passed: Option<Instant>,
     /// Why it failed, if it did.
@@ -105,6 +111,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let shared = Shared::default();
     let mut agent = Agent::new(&options, shared.clone());
     serve::spawn(options.http, shared, agent.dataplane.maps());
+    let broker = agent.broker.clone();
     let mut ticks = tokio::time::interval(TICK);
     let mut due = true;
     let mut last = Instant::now();
@@ -123,6 +130,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
                 }
                 true
             }
+            () = broker.changed() => true,
             _ = ticks.tick() => tokio::task::block_in_place(|| agent.look()),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
@@ -164,6 +172,10 @@ struct Agent {
     applied: Applied,
     ways: Ways,
     detours: Detours,
+    broker: Broker,
+    watch: Watch,
+    /// Whether the broker listens.
+    listening: bool,
 }
 
 impl Agent {
@@ -183,7 +195,11 @@ impl Agent {
             },
             without_tcx: options.without_tcx,
         };
+        let dataplane = Dataplane::new(config);
         Self {
+            broker: Broker::new(dataplane.maps(), options.af_xdp),
+            watch: Watch::default(),
+            listening: false,
             settings: Settings {
                 uplinks: options.uplinks.clone(),
             },
@@ -196,7 +212,7 @@ impl Agent {
             gates,
             failing: false,
             taken: false,
-            dataplane: Dataplane::new(config),
+            dataplane,
             sweeper: Sweeper::default(),
             shared,
             plan: Plan::default(),
@@ -206,13 +222,15 @@ impl Agent {
         }
     }
 
-    fn pass(&mut self, node: &crate::node::NodeState, objects: &Objects) {
+    fn pass(&mut self, node: &NodeState, objects: &Objects) {
         let began = Instant::now();
-        self.plan = plan(node, objects, &self.settings, &self.detours);
+        self.look_at_relays();
+        let prepared = self.prepare(node, objects);
         // A refused object may be one that an earlier agent had in force.
         let unsure = !objects.problems.is_empty();
         self.taken = false;
-        let failed = match self.dataplane.apply(&self.plan, unsure) {
+        let applied = prepared.and_then(|()| self.dataplane.apply(&self.plan, unsure));
+        let failed = match applied {
             Ok(applied) => {
                 self.applied = applied;
                 None
@@ -228,7 +246,42 @@ impl Agent {
             self.gates = probe(&self.bpffs).gates;
         }
         self.sweep();
+        self.offer();
         self.publish(objects, failed, began);
+    }
+
+    /// Makes the plan. What an earlier agent has left of sessions is known once its maps are open.
+    fn prepare(&mut self, node: &NodeState, objects: &Objects) -> Result<(), DataplaneError> {
+        let plan = |wants| plan(node, objects, &self.settings, &self.detours, &wants);
+        self.plan = plan(self.broker.wants());
+        if self.plan.desired.transports.is_empty() || self.dataplane.active().is_some() {
+            return Ok(());
+        }
+        let steered = self.dataplane.prepare()?;
+        // Those of pods that have gone meanwhile are nobody's.
+        let steered = steered.into_iter().filter(|(endpoint, owner)| {
+            let seat = self.plan.seats.get(endpoint);
+            seat.is_some_and(|seat| seat.owner == *owner)
+        });
+        let steered: Vec<_> = steered.map(|(endpoint, _)| endpoint).collect();
+        self.broker.adopt(&steered);
+        self.plan = plan(self.broker.wants());
+        Ok(())
+    }
+
+    /// Tells the broker what is to be had, and lets pods ask once this agent has the node.
+    fn offer(&mut self) {
+        let Some(active) = self.dataplane.active() else {
+            self.broker.publish(Offers::default());
+            return;
+        };
+        self.broker
+            .publish(offers(&self.plan, active.hooks.held(), &active.relays));
+        let seats = &self.plan.seats;
+        self.watch.keep(|endpoint| seats.contains_key(endpoint));
+        if !std::mem::replace(&mut self.listening, true) {
+            self.broker.listen(&self.run_dir);
+        }
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
@@ -253,9 +306,15 @@ impl Agent {
         latest.failure = failure;
     }
 
+    fn af_xdp(&self) -> AfXdp {
+        let name = |endpoint: &SocketAddr| Some(self.plan.seats.get(endpoint)?.transport.clone());
+        AfXdp::of(&self.broker.sessions(), self.watch.totals(), name)
+    }
+
     fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {
         let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
         problems.extend(self.shared.lock().http_problem.clone());
+        problems.extend(self.broker.problem());
         if self.dataplane.is_inherited() {
             problems.push(INHERITED.to_owned());
         }
@@ -264,6 +323,7 @@ impl Agent {
         let pass = Pass {
             plan: &self.plan,
             applied: &self.applied,
+            offers: &self.broker.offers(),
             held: active.map_or(&nothing, |active| active.hooks.held()),
             failed,
             problems,
@@ -288,6 +348,7 @@ impl Agent {
 
     /// Looks where packets go. Returns whether an endpoint is to be guarded or looked for elsewhere.
     fn look(&mut self) -> bool {
+        self.look_at_relays();
         let now = crate::sweep::monotonic();
         let Some(seen) = self.seen(now) else {
             return false;
@@ -296,6 +357,18 @@ impl Agent {
         let before = std::mem::replace(&mut self.detours, self.ways.detours());
         tell(&before, &self.detours);
         before != self.detours
+    }
+
+    /// A relay whose every packet was dropped since the last look has a pod that takes nothing.
+    fn look_at_relays(&mut self) {
+        let Some(active) = self.dataplane.active() else {
+            return;
+        };
+        let traffic: Vec<_> = active.relays.traffic().collect();
+        for endpoint in self.watch.look(traffic) {
+            self.broker.stuck(endpoint);
+        }
+        self.shared.lock().af_xdp = self.af_xdp();
     }
 
     /// The best evidence of every address's endpoints; `None` while nothing is loaded.

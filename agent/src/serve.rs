@@ -33,6 +33,7 @@ fn snapshot(shared: &Shared, maps: &Path) -> Snapshot {
             status: latest.status.clone(),
             connections: latest.connections.clone(),
             reconciles: latest.reconciles.clone(),
+            af_xdp: latest.af_xdp.clone(),
             process: Process::read(),
             ..Snapshot::default()
         }

@@ -126,6 +126,21 @@ pub struct TransportStatus {
     pub tier: String,
     /// Selected pods of this node.
     pub pods: Vec<PodStatus>,
+    /// What its pods have of AF_XDP.
+    #[serde(default)]
+    pub af_xdp: AfXdpStatus,
+}
+
+/// What a transport's pods have of AF_XDP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AfXdpStatus {
+    /// Endpoints of theirs that have asked for a socket and have a relay.
+    pub relays: u32,
+    /// Those of them whose packets go to the socket.
+    pub steered: u32,
+    /// Why a pod that asks would get none, for some endpoint; empty if it would.
+    pub message: String,
 }
 
 /// A selected pod.

@@ -50,4 +50,7 @@ pub enum Violation {
     /// A pod phase that Kubernetes does not have.
     #[error("must be Pending, Running, Succeeded, Failed or Unknown, is {0:?}")]
     Phase(String),
+    /// A number that is no user's.
+    #[error("must be a user id, is {0}")]
+    User(i64),
 }

@@ -1,9 +1,9 @@
 //! The parsed form of a `v1` Pod: what STOQ needs of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Pod as ApiPod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod as ApiPod, PodSpec, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{Invalid, ObjectName, Violation};
@@ -21,6 +21,8 @@ pub struct Pod {
     pub ips: Vec<IpAddr>,
     /// Whether the pod lives in the node's own network namespace.
     pub host_network: bool,
+    /// Users that its containers run as, as far as it says (`runAsUser`).
+    pub users: BTreeSet<u32>,
     /// Node the pod is bound to; `None` until it is.
     pub node: Option<String>,
     /// Where the pod is in its life.
@@ -61,6 +63,7 @@ impl Pod {
             labels: meta.labels.clone().unwrap_or_default(),
             ips: status.map_or(Ok(Vec::new()), parse_ips)?,
             host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
+            users: spec.map_or(Ok(BTreeSet::new()), parse_users)?,
             node: spec.and_then(|s| s.node_name.clone()),
             phase: parse_phase(status.and_then(|s| s.phase.as_deref()))?,
             created: meta.creation_timestamp.as_ref().map(|t| t.0),
@@ -73,6 +76,28 @@ impl Pod {
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)
     }
+}
+
+/// A container's own setting goes before the pod's.
+fn parse_users(spec: &PodSpec) -> Result<BTreeSet<u32>, Invalid> {
+    let pod = spec.security_context.as_ref().and_then(|c| c.run_as_user);
+    let own = |(i, container): (usize, &Container)| {
+        let user = container.security_context.as_ref()?.run_as_user?;
+        Some((
+            format!("spec.containers[{i}].securityContext.runAsUser"),
+            user,
+        ))
+    };
+    let of_pod = || Some(("spec.securityContext.runAsUser".to_owned(), pod?));
+    let containers = spec.containers.iter().enumerate();
+    let mut users: Vec<_> = containers.map(|one| own(one).or_else(of_pod)).collect();
+    if users.is_empty() {
+        users.push(of_pod());
+    }
+    let each = users.into_iter().flatten().map(|(field, user)| {
+        u32::try_from(user).map_err(|_| Invalid::new(field, Violation::User(user)))
+    });
+    each.collect()
 }
 
 /// `podIPs`, and `podIP` where a hand-written file gives only that.
@@ -146,6 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn a_container_s_user_goes_before_the_pod_s() {
+        let context = |user: u32| format!("securityContext: {{runAsUser: {user}}}");
+        let (one, two) = (context(1), context(2));
+        for (spec, users) in [
+            ("containers: [{name: a}]".to_owned(), vec![]),
+            (format!("{one}, containers: []"), vec![1]),
+            (format!("{one}, containers: [{{name: a}}]"), vec![1]),
+            (format!("{one}, containers: [{{name: a, {two}}}]"), vec![2]),
+            (
+                format!("{one}, containers: [{{name: a, {two}}}, {{name: b}}]"),
+                vec![1, 2],
+            ),
+        ] {
+            let pod = parse(&format!("metadata: {{name: a}}\nspec: {{{spec}}}")).unwrap();
+            assert_eq!(pod.users.into_iter().collect::<Vec<_>>(), users, "{spec}");
+        }
+    }
+
+    #[test]
     fn a_deleted_pod_may_still_serve_but_a_failed_one_has_ended() {
         let deleted = "metadata: {name: a, deletionTimestamp: 2026-01-01T00:00:00Z}\n\
                        status: {phase: Running}";
@@ -168,6 +212,10 @@ mod tests {
                 "status.podIPs[0].ip",
             ),
             ("metadata: {name: a}\nstatus: {phase: Gone}", "status.phase"),
+            (
+                "metadata: {name: a}\nspec: {securityContext: {runAsUser: -1}, containers: []}",
+                "spec.securityContext.runAsUser",
+            ),
         ] {
             assert_eq!(parse(yaml).unwrap_err().field, field, "{yaml}");
         }

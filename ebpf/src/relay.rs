@@ -18,7 +18,7 @@ use crate::kernel::device::{self, ALIAS};
 use crate::kernel::interface::{self, Interface, link_header};
 use crate::pinned::{OpenError, open};
 use crate::sys::KernelError;
-use crate::sys::netlink::{Netlink, Request};
+use crate::sys::netlink::{Attributes, Netlink, Reply, Request, u64_of};
 
 /// A relay's two devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +50,46 @@ impl Relay {
             far: interface::by_name(&far)?,
         };
         match relay.configure(mtu) {
-            Ok(()) => Ok(relay),
+            Ok(()) => Ok(Self {
+                near: interface::by_name(&near)?,
+                far: interface::by_name(&far)?,
+                ..relay
+            }),
             Err(error) => {
                 relay.remove()?;
                 Err(error)
             }
         }
+    }
+
+    /// The relays that are there, whoever made them.
+    ///
+    /// # Errors
+    /// What the kernel said to it.
+    pub fn list() -> Result<Vec<Self>, KernelError> {
+        let all = interface::list()?;
+        let ours = |name: &str| { all.iter() }.find(|one| one.name == name && one.alias == ALIAS);
+        let relay = |near: &Interface| {
+            let endpoint = endpoint_of(&near.name)?;
+            let [near, far] = names(endpoint).map(|name| ours(&name).cloned());
+            Some(Self {
+                endpoint,
+                near: near?,
+                far: far?,
+            })
+        };
+        Ok(all.iter().filter_map(relay).collect())
+    }
+
+    /// What came out of it so far.
+    ///
+    /// # Errors
+    /// `ENODEV` if it has gone.
+    pub fn traffic(&self) -> Result<Traffic, KernelError> {
+        let request = Request::new(libc::RTM_GETLINK, 0).header(&link_header(self.far.index, 0));
+        let replies = Netlink::route()?.request(request)?;
+        let found = replies.iter().find_map(traffic);
+        found.ok_or_else(|| Errno::NODEV.into())
     }
 
     /// Removes both ends; what is gone already is no error.
@@ -77,6 +111,33 @@ impl Relay {
             _ => Ok(()),
         }
     }
+}
+
+/// Packets that came out of a relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// All of them.
+    pub packets: u64,
+    /// Those that its socket had no room for.
+    pub dropped: u64,
+}
+
+fn traffic(reply: &Reply) -> Option<Traffic> {
+    // struct rtnl_link_stats64, u64 each: packets in, out, bytes in, out, errors in, out, dropped in.
+    const PACKETS: usize = 0;
+    const DROPPED: usize = 6;
+    let attributes = Attributes::at(&reply.payload, interface::HEADER);
+    let stats = attributes.get(libc::IFLA_STATS64)?;
+    let number = |index: usize| u64_of(stats.get(index * size_of::<u64>()..)?);
+    Some(Traffic {
+        packets: number(PACKETS)?,
+        dropped: number(DROPPED)?,
+    })
+}
+
+fn endpoint_of(near: &str) -> Option<u32> {
+    let number = near.strip_prefix("stoq")?.strip_suffix('a')?;
+    number.parse().ok()
 }
 
 /// At most 15 bytes.

@@ -3,12 +3,13 @@
 //!
 //! Numbers of transports, endpoints and slots are kept in the maps themselves, so a restarted agent continues them.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, PerCpuHashMap};
 use stoq_ebpf_abi::maps::{
     Activity, Budget, CidrV4, CidrV6, Counters, Endpoint, EndpointKey, Histograms, Policy,
-    TransportName,
+    TransportName, endpoint_flag,
 };
 use stoq_ebpf_abi::parse::Addr;
 use stoq_ebpf_abi::source::{DebtLine, SourceSet};
@@ -108,6 +109,18 @@ impl Tables {
         let mut plan = plan::plan(&self.observe()?, desired);
         plan.applied.without_histograms = self.execute(&plan.steps)?;
         Ok(plan)
+    }
+
+    /// The endpoints whose packets go to sockets, as an earlier agent has left it, and their owners.
+    pub fn steered(&self) -> Result<Vec<(SocketAddr, u64)>, TablesError> {
+        let steered = |(key, endpoint): (EndpointKey, Endpoint)| {
+            let steered = endpoint.flags & endpoint_flag::STEERED != 0;
+            let port = u16::try_from(key.port).ok()?;
+            let at = SocketAddr::new(addr::from_wire(key.addr), port);
+            steered.then_some((at, endpoint.owner))
+        };
+        let endpoints = self.observe()?.endpoints.into_iter();
+        Ok(endpoints.filter_map(steered).collect())
     }
 
     /// Forgets when the endpoint of this id was last active, as a new one begins.

@@ -16,10 +16,10 @@ pub(super) fn cleanup(bpffs: &Path, run_dir: &Path) -> ExitCode {
         return fail(1, "an agent is running: stop it first");
     }
     let mut done = remove_everything(bpffs);
-    match files::remove_status(run_dir) {
-        Ok(path) => done
+    match files::remove_all(run_dir) {
+        Ok(paths) => done
             .removed
-            .extend(path.map(|path| path.display().to_string())),
+            .extend(paths.iter().map(|path| path.display().to_string())),
         Err(error) => done.failed.push(error.to_string()),
     }
     tell(&done)

@@ -17,6 +17,8 @@ pub enum Slot {
     PodIn,
     /// `stoq_pod_out`.
     PodOut,
+    /// `stoq_relay`.
+    Relay,
 }
 
 impl Slot {
@@ -28,13 +30,14 @@ impl Slot {
             Self::UplinkOut => "stoq_uplink_out",
             Self::PodIn => "stoq_pod_in",
             Self::PodOut => "stoq_pod_out",
+            Self::Relay => "stoq_relay",
         }
     }
 
     /// The hook of a rung for it, if the rung has one.
     pub(super) fn kind(self, mode: Mode) -> Option<HookKind> {
         match (self, mode) {
-            (Self::UplinkXdp, Mode::Native) => Some(HookKind::XdpNative),
+            (Self::UplinkXdp | Self::Relay, Mode::Native) => Some(HookKind::XdpNative),
             (Self::UplinkXdp, Mode::Generic) => Some(HookKind::XdpGeneric),
             (Self::UplinkIn | Self::PodOut, Mode::Tcx) => Some(HookKind::TcxIngress),
             (Self::UplinkIn | Self::PodOut, Mode::Clsact) => Some(HookKind::ClsactIngress),
@@ -48,7 +51,9 @@ impl Slot {
     pub(super) fn rungs(self, role: &Role, without_tcx: bool) -> Vec<Mode> {
         match (self, role) {
             (Self::UplinkXdp, Role::Uplink { modes, .. }) => modes.clone(),
-            (Self::UplinkXdp, Role::Pod) => Vec::new(),
+            (Self::UplinkXdp, _) => Vec::new(),
+            // A veth has the driver's hook, or its MTU is too large for it.
+            (Self::Relay, _) => vec![Mode::Native],
             _ if without_tcx => vec![Mode::Clsact],
             _ => vec![Mode::Tcx, Mode::Clsact],
         }
@@ -57,7 +62,7 @@ impl Slot {
     /// Those of an interface for which XDP is tried: what it comes to decides about the others.
     pub(super) fn first(role: &Role) -> &'static [Self] {
         match role {
-            Role::Pod => &[],
+            Role::Pod | Role::Relay => &[],
             Role::Uplink { .. } => &[Self::UplinkXdp],
         }
     }
@@ -66,6 +71,7 @@ impl Slot {
     pub(super) fn second(role: &Role, xdp_holds: bool) -> &'static [Self] {
         match role {
             Role::Pod => &[Self::PodIn, Self::PodOut],
+            Role::Relay => &[Self::Relay],
             Role::Uplink { below, .. } => match (below, xdp_holds) {
                 (BelowXdp::Nothing, _) | (BelowXdp::Watch, true) => &[],
                 (BelowXdp::Watch, false) => &[Self::UplinkIn],

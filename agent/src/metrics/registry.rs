@@ -149,6 +149,33 @@ families! {
          that waits for the application is as long as the wait: the spin bit overestimates connections that do not \
          send without pause.",
     );
+    AF_XDP_SESSIONS = traffic(
+        "stoq_afxdp_sessions", Kind::Gauge, &[],
+        "Pods' endpoints that have an AF_XDP socket now.",
+        "Per transport whatever its tier, as are the next three.",
+    );
+    AF_XDP_MEMORY = traffic(
+        "stoq_afxdp_umem_bytes", Kind::Gauge, &[],
+        "Memory of these sockets, shared with their pods.",
+        "",
+    );
+    AF_XDP_PACKETS = traffic(
+        "stoq_afxdp_packets_total", Kind::Counter, &[],
+        "Packets that came out of relays, for sockets or, where one had just gone, for the host.",
+        "Looked at once a second. They are in `stoq_packets_total` as well.",
+    );
+    AF_XDP_DROPPED = traffic(
+        "stoq_afxdp_dropped_total", Kind::Counter, &["reason"],
+        "Packets that came out of relays and were lost.",
+        "`no_room`: the pod had offered no free frame, or its ring was full. It is too slow, or has stopped: after a \
+         second without any its packets go to the kernel.",
+    );
+    AF_XDP_EVENTS = node(
+        "stoq_afxdp_session_events_total", Kind::Counter, &["event"],
+        "What became of pods that asked for an AF_XDP socket.",
+        "`granted`, `resumed` after a restart of the agent, `refused`, `stuck` for a second, `ended`. The agent's log \
+         says which, and why.",
+    );
     UNPARSED = node(
         "stoq_unparsed_packets_total", Kind::Counter, &["hook", "reason"],
         "Packets that may be UDP but were left to the kernel unjudged.",

@@ -5,7 +5,7 @@ use stoq_ebpf::stats::SlotStats;
 use stoq_ebpf_abi::histogram::{TIME_BITS, TIME_BUCKETS, index};
 use stoq_ebpf_abi::maps::{Counters, Histograms, Unjudged};
 
-use super::Process;
+use super::{AfXdp, Process};
 use crate::status::Status;
 
 /// What the metrics are made of.
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub slots: BTreeMap<u32, Slot>,
     /// Connections by index of their transport.
     pub connections: BTreeMap<u32, Connections>,
+    /// Sessions of pods with AF_XDP sockets.
+    pub af_xdp: AfXdp,
     /// Packets left to the kernel, all CPUs together.
     pub unjudged: Unjudged,
     /// Runs of programs, where the kernel counts them. Those of one name are added up.

@@ -6,7 +6,11 @@ use std::{env, fs};
 
 use stoq_ebpf_abi::histogram::{SIZE_BITS, TIME_BITS, index};
 
+use stoq_crds::ObjectName;
+use stoq_ebpf::relay::Traffic;
+
 use super::*;
+use crate::broker::Event;
 use crate::status::{AttachedStatus, GateStatus, InterfaceStatus, Status, TransportStatus};
 
 #[test]
@@ -40,6 +44,25 @@ fn an_agent_without_transports_or_rights_still_has_a_page() {
     assert!(!page.contains("stoq_packets_total"));
 }
 
+fn af_xdp() -> AfXdp {
+    let name = ObjectName {
+        namespace: "default".into(),
+        name: "edge".into(),
+    };
+    let share = Share {
+        sessions: 2,
+        memory: 8192,
+        traffic: Traffic {
+            packets: 100,
+            dropped: 7,
+        },
+    };
+    AfXdp {
+        transports: [(name, share)].into(),
+        events: [(Event::Granted, 3), (Event::Ended, 1)].into(),
+    }
+}
+
 fn snapshot() -> Snapshot {
     let mut reconciles = Reconciles::default();
     reconciles.record(Duration::from_millis(3));
@@ -48,6 +71,7 @@ fn snapshot() -> Snapshot {
         status: status(),
         slots: [(0, slot())].into(),
         connections: [(0, connections())].into(),
+        af_xdp: af_xdp(),
         unjudged: stoq_ebpf_abi::maps::Unjudged {
             unparsed: [[1, 2, 3], [4, 5, 6]],
         },

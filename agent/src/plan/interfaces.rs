@@ -33,6 +33,8 @@ pub enum Role {
     },
     /// The host side of a pod's interface.
     Pod,
+    /// The end of a relay that packets come out of.
+    Relay,
 }
 
 /// What TC does at an uplink.

@@ -1,13 +1,13 @@
 //! What the maps are to hold.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use stoq_crds::{Filter, FilterMode, Policy, Protocol, Tier, Transport};
 use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, Mode, PolicySpec, Rates};
 
-use super::{PlannedPod, PlannedTransport};
+use super::{PlannedPod, PlannedTransport, Seat};
 use crate::node::NodeState;
 use crate::objects::Objects;
 
@@ -16,28 +16,37 @@ pub(super) fn desired(
     node: &NodeState,
     objects: &Objects,
     planned: &[PlannedTransport],
+    seats: &BTreeMap<SocketAddr, Seat>,
 ) -> Desired {
     let pairs = objects.transports.iter().zip(planned);
     let here = pairs.filter(|(_, planned)| planned.is_here());
     Desired {
         transports: here
-            .map(|(spec, planned)| transport(spec, planned))
+            .map(|(spec, planned)| transport(spec, planned, seats))
             .collect(),
         nodes: node_addresses(node),
     }
 }
 
-fn transport(spec: &Transport, planned: &PlannedTransport) -> DesiredTransport {
+fn transport(
+    spec: &Transport,
+    planned: &PlannedTransport,
+    seats: &BTreeMap<SocketAddr, Seat>,
+) -> DesiredTransport {
     let pods = planned.pods.iter().filter(|pod| pod.has_place());
     DesiredTransport {
         name: spec.name.to_string(),
         policy: policy(&spec.filter, spec.acceleration.readmit_after),
         per_pod_counters: spec.tier == Tier::Pod,
-        endpoints: pods.flat_map(|pod| endpoints(pod, spec)).collect(),
+        endpoints: pods.flat_map(|pod| endpoints(pod, spec, seats)).collect(),
     }
 }
 
-fn endpoints(pod: &PlannedPod, spec: &Transport) -> impl Iterator<Item = DesiredEndpoint> {
+fn endpoints(
+    pod: &PlannedPod,
+    spec: &Transport,
+    seats: &BTreeMap<SocketAddr, Seat>,
+) -> impl Iterator<Item = DesiredEndpoint> {
     let pod_alone = spec.acceleration.xdp == Policy::Disabled;
     let sockets = pod
         .ips
@@ -49,7 +58,8 @@ fn endpoints(pod: &PlannedPod, spec: &Transport) -> impl Iterator<Item = Desired
         quic: port.protocol == Protocol::Quic,
         uplink: pod.place.at_uplink(ip),
         pod_alone,
-        steered: false,
+        steered: { seats.get(&SocketAddr::new(*ip, port.number.get())) }
+            .is_some_and(|seat| seat.steered),
         owner: pod.owner,
     })
 }
@@ -88,5 +98,10 @@ fn mode(mode: FilterMode) -> Mode {
 
 fn node_addresses(node: &NodeState) -> Vec<IpAddr> {
     let own: BTreeSet<_> = node.addresses.iter().map(|(ip, _)| *ip).collect();
-    own.into_iter().filter(|ip| !ip.is_loopback()).collect()
+    // Nobody is masqueraded behind a link's own address; relays have such.
+    let outside = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback(),
+    };
+    own.into_iter().filter(outside).collect()
 }

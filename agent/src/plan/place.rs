@@ -17,6 +17,8 @@ pub struct PlannedPod {
     pub owner: u64,
     /// Addresses.
     pub ips: Vec<IpAddr>,
+    /// Users that it runs as.
+    pub users: BTreeSet<u32>,
     /// Where it is guarded and observed.
     pub place: Place,
 }
@@ -59,6 +61,7 @@ pub(super) fn planned(node: &NodeState, pod: &Pod, bypassed: &BTreeSet<IpAddr>) 
         name: pod.name.clone(),
         owner: owner(pod),
         ips: pod.ips.clone(),
+        users: pod.users.clone(),
         place,
     }
 }

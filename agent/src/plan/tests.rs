@@ -59,13 +59,20 @@ fn planned(yaml: &str, bypassed: &[&str]) -> Plan {
         bypassed,
         ..Detours::default()
     };
-    plan(&machine(), &objects(yaml), &Settings::default(), &detours)
+    plan(
+        &machine(),
+        &objects(yaml),
+        &Settings::default(),
+        &detours,
+        &Wants::default(),
+    )
 }
 
 /// `name role`, with the uplink's modes and whether endpoints live there.
 fn interfaces(plan: &Plan) -> Vec<String> {
     let each = plan.interfaces.values().map(|one| match &one.role {
         Role::Pod => format!("{} pod", one.name),
+        Role::Relay => format!("{} relay", one.name),
         Role::Uplink { modes, below } => {
             let live = match below {
                 BelowXdp::Nothing => "",
@@ -164,7 +171,13 @@ fn a_pod_without_a_place_hinders_no_other_and_is_asked_for_where_that_helps() {
     assert_eq!(asked, [(4, address("10.1.0.1"))]);
     let known = machine().with_neighbour(4, "10.1.0.1", Mac([2; 6]));
     let objects = objects(&format!("{EDGE}{bridged}"));
-    let plan = super::plan(&known, &objects, &Settings::default(), &Detours::default());
+    let plan = super::plan(
+        &known,
+        &objects,
+        &Settings::default(),
+        &Detours::default(),
+        &Wants::default(),
+    );
     let why = plan.unresolved().next().unwrap().to_string();
     assert!(why.contains("knows no port"), "{why}");
 }
@@ -216,7 +229,13 @@ fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
         uplinks: vec!["cali1".into(), "eth7".into()],
     };
     let objects = objects(&format!("{EDGE}{}", routed()));
-    let plan = plan(&machine(), &objects, &settings, &Detours::default());
+    let plan = plan(
+        &machine(),
+        &objects,
+        &settings,
+        &Detours::default(),
+        &Wants::default(),
+    );
     assert_eq!(interfaces(&plan), ["cali1 [Native]"]);
     assert_eq!(plan.missing_uplinks, ["eth7"]);
 }
@@ -228,7 +247,13 @@ fn a_suspect_has_the_uplink_watched_and_stays_at_its_interface() {
         ..Detours::default()
     };
     let objects = objects(&format!("{EDGE}{}", routed()));
-    let plan = plan(&machine(), &objects, &Settings::default(), &detours);
+    let plan = plan(
+        &machine(),
+        &objects,
+        &Settings::default(),
+        &detours,
+        &Wants::default(),
+    );
     assert_eq!(interfaces(&plan), ["eth0 [Native] watch", "cali1 pod"]);
     assert_eq!(endpoints(&plan)[0], "default/edge 10.0.0.1 pod");
 }

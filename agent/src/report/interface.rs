@@ -26,6 +26,7 @@ fn status(wanted: &Wanted, held: &[(Slot, &Held)]) -> InterfaceStatus {
     let (reason, message) = refused(held).unwrap_or_default();
     let role = match wanted.role {
         Role::Pod => "pod",
+        Role::Relay => "relay",
         Role::Uplink { .. } => "uplink",
     };
     let programs = held.iter();

@@ -27,7 +27,7 @@ type Outcome = Result<(), (Reason, String)>;
 
 fn uplinks(plan: &Plan) -> Vec<u32> {
     let all = plan.interfaces.iter();
-    let uplinks = all.filter(|(_, wanted)| wanted.role != Role::Pod);
+    let uplinks = all.filter(|(_, wanted)| matches!(wanted.role, Role::Uplink { .. }));
     uplinks.map(|(index, _)| *index).collect()
 }
 

@@ -23,6 +23,7 @@ fn pod(place: Place) -> PlannedPod {
     PlannedPod {
         name: name("pod"),
         owner: 1,
+        users: BTreeSet::new(),
         ips: vec!["10.0.0.1".parse().unwrap()],
         place,
     }
@@ -107,6 +108,7 @@ fn told(plan: &Plan, held: HeldSlots) -> Status {
     let pass = Pass {
         plan,
         applied: &Applied::default(),
+        offers: &Offers::new(),
         held: &held,
         failed: None,
         problems: Vec::new(),
@@ -256,6 +258,7 @@ fn a_transport_that_does_nothing_here_says_why() {
         let pass = Pass {
             plan: &plan,
             applied: &Applied::default(),
+            offers: &Offers::new(),
             held: &HeldSlots::new(),
             failed,
             problems: Vec::new(),
@@ -354,6 +357,7 @@ fn problems_are_of_the_input_the_node_the_pass_and_the_maps() {
     let pass = Pass {
         plan: &plan,
         applied: &applied,
+        offers: &Offers::new(),
         held: &HeldSlots::new(),
         failed: Some((Reason::ProbeFailed, "no luck".to_owned())),
         problems: vec!["edge.yaml: is empty".to_owned()],
@@ -391,6 +395,7 @@ fn a_pods_own_slots_are_those_that_are_not_its_transports() {
     let pass = Pass {
         plan: &plan,
         applied: &applied,
+        offers: &Offers::new(),
         held: &HeldSlots::new(),
         failed: None,
         problems: vec![],

@@ -7,7 +7,7 @@ use stoq_ebpf::tables::AppliedTransport;
 
 use super::{Pass, pod, rungs};
 use crate::plan::PlannedTransport;
-use crate::status::TransportStatus;
+use crate::status::{AfXdpStatus, TransportStatus};
 
 pub(super) fn status(pass: &Pass<'_>, planned: &PlannedTransport) -> TransportStatus {
     let name = planned.name.to_string();
@@ -36,11 +36,30 @@ fn identity(
         tier: format!("{:?}", planned.tier),
         index: applied.and_then(|one| one.index),
         slots: applied.map_or_else(Vec::new, |one| one.slots().collect()),
+        af_xdp: af_xdp(pass, &planned.name.to_string()),
         pods: pods
             .map(|one| pod::status(pass.plan, one, applied))
             .collect(),
         ..TransportStatus::default()
     }
+}
+
+fn af_xdp(pass: &Pass<'_>, name: &str) -> AfXdpStatus {
+    let mut status = AfXdpStatus::default();
+    for offer in pass.offers.values().filter(|one| one.transport == name) {
+        status.relays += u32::from(matches!(offer.relay, Some(Ok(_))));
+        status.steered += u32::from(offer.steered);
+        let refused = offer.relay.as_ref().and_then(|relay| relay.as_ref().err());
+        let why = { offer.closed.as_ref() }
+            .map(|(_, words)| words)
+            .or(refused);
+        if status.message.is_empty()
+            && let Some(why) = why
+        {
+            status.message.clone_from(why);
+        }
+    }
+    status
 }
 
 fn found(pass: &Pass<'_>, planned: &PlannedTransport) -> Effective {

@@ -1,5 +1,7 @@
 use super::table::table;
-use crate::status::{AttachedStatus, InterfaceStatus, PodStatus, Status, TransportStatus};
+use crate::status::{
+    AfXdpStatus, AttachedStatus, InterfaceStatus, PodStatus, Status, TransportStatus,
+};
 
 pub(super) fn show(status: &Status) -> String {
     let parts = [
@@ -32,19 +34,36 @@ fn transports(status: &Status) -> String {
     let rows: Vec<_> = status.transports.iter().map(transport).collect();
     unless_empty(
         &rows,
-        ["TRANSPORT", "STATE", "MODE", "REASON", "PODS", "MESSAGE"],
+        [
+            "TRANSPORT",
+            "STATE",
+            "MODE",
+            "REASON",
+            "PODS",
+            "AF_XDP",
+            "MESSAGE",
+        ],
     )
 }
 
-fn transport(one: &TransportStatus) -> [String; 6] {
+fn transport(one: &TransportStatus) -> [String; 7] {
     [
         full_name(one),
         state(one).to_owned(),
         one.mode.clone(),
         one.reason.clone(),
         one.pods.len().to_string(),
+        af_xdp(&one.af_xdp),
         one.message.clone(),
     ]
+}
+
+/// Sockets in use of those there are; a dash where none could be had.
+fn af_xdp(status: &AfXdpStatus) -> String {
+    if status.relays == 0 && !status.message.is_empty() {
+        return "-".to_owned();
+    }
+    format!("{}/{}", status.steered, status.relays)
 }
 
 fn full_name(transport: &TransportStatus) -> String {

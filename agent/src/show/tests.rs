@@ -8,9 +8,9 @@ stoq-agent 0.1.0 on Linux 6.18.5
 1 of 2 capabilities available; `stoq-agent probe` says which
 
 TRANSPORTS
-TRANSPORT     STATE     MODE  REASON       PODS  MESSAGE
-default/edge  Degraded  Tcx   MtuTooLarge  1     eth0: XDP refused: ERANGE
-default/old   Refused   -     Conflict     0     default/edge is older
+TRANSPORT     STATE     MODE  REASON       PODS  AF_XDP  MESSAGE
+default/edge  Degraded  Tcx   MtuTooLarge  1     0/0     eth0: XDP refused: ERANGE
+default/old   Refused   -     Conflict     0     0/0     default/edge is older
 
 PODS
 POD            TRANSPORT     ADDRESSES             GUARDED AT    MESSAGE

@@ -55,7 +55,8 @@ fn one(request: Request) -> Result<Interface, KernelError> {
 /// `RTEXT_FILTER_SKIP_STATS`
 const SKIP_STATS: u32 = 1 << 3;
 const IFLA_EXT_MASK: u16 = 29;
-const HEADER: usize = 16;
+/// Bytes of `struct ifinfomsg`.
+pub(crate) const HEADER: usize = 16;
 
 /// `struct ifinfomsg` that sets the flags it names.
 pub(crate) fn link_header(index: u32, flags: u32) -> [u8; HEADER] {

@@ -3,6 +3,7 @@
 mod packet;
 pub mod receive;
 pub mod send;
+mod session;
 mod tracker;
 
 pub use receive::{NumberReceived, ReceiveOptions, Stream};

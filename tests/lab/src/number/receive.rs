@@ -1,16 +1,21 @@
 //! Receives numbered packets and reports what is missing.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rustix::net::sockopt::set_socket_recv_buffer_size_force;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use serde::{Deserialize, Serialize};
 
 use super::packet::{Packet, is_passing};
+use super::session::Session;
 use super::tracker::Tracker;
 use crate::process;
 
@@ -28,6 +33,12 @@ pub struct ReceiveOptions {
     /// Stop by itself once this many senders have said that they ended; otherwise on SIGTERM.
     #[arg(long)]
     pub until_ended: Option<usize>,
+    /// Receive by AF_XDP too, from the broker at this path, for the address listened at.
+    #[arg(long)]
+    pub af_xdp: Option<PathBuf>,
+    /// Answer each sender's first packet and every hundredth: to be admitted, a flow must be.
+    #[arg(long)]
+    pub answer: bool,
 }
 
 /// What arrived.
@@ -37,6 +48,12 @@ pub struct NumberReceived {
     pub streams: Vec<Stream>,
     /// Packets that were not numbered ones.
     pub foreign: u64,
+    /// Packets of all that came by AF_XDP.
+    #[serde(default)]
+    pub by_af_xdp: u64,
+    /// What became of the AF_XDP session, step by step.
+    #[serde(default)]
+    pub story: Vec<String>,
     /// CPU time of the process, in seconds.
     pub cpu_s: f64,
 }
@@ -79,14 +96,72 @@ pub fn receive(
     stop: &AtomicBool,
 ) -> Result<NumberReceived> {
     let socket = UdpSocket::bind(options.listen).with_context(|| options.listen.to_string())?;
-    set_socket_recv_buffer_size_force(&socket, BUFFER)?;
-    socket.set_read_timeout(Some(LOOK))?;
+    // Who may not have more than the node allows has less.
+    if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+        set_socket_recv_buffer_size(&socket, BUFFER)?;
+    }
     ready(socket.local_addr()?);
-    let mut arrivals = Arrivals::default();
+    let mut arrivals = Arrivals {
+        answer: options.answer,
+        ..Arrivals::default()
+    };
+    if let Some(broker) = &options.af_xdp {
+        let session = Session::new(broker, options.listen);
+        return receive_both(options, &socket, session, arrivals, stop);
+    }
+    socket.set_read_timeout(Some(LOOK))?;
     while !stop.load(Ordering::Relaxed) && !arrivals.complete(options.until_ended) {
         arrivals.next(&socket)?;
     }
     arrivals.report()
+}
+
+/// By UDP and by AF_XDP, as they come.
+fn receive_both(
+    options: &ReceiveOptions,
+    udp: &UdpSocket,
+    mut session: Session,
+    mut arrivals: Arrivals,
+    stop: &AtomicBool,
+) -> Result<NumberReceived> {
+    const AT_A_TIME: usize = 64;
+    udp.set_nonblocking(true)?;
+    // What came in the last moment is still read.
+    let mut last = false;
+    loop {
+        session.tend();
+        let mut came = session.receive(AT_A_TIME, |frame| arrivals.frame(frame, udp));
+        arrivals.by_af_xdp += came as u64;
+        while came < 2 * AT_A_TIME && arrivals.next(udp)? {
+            came += 1;
+        }
+        if came == 0 {
+            if last {
+                break;
+            }
+            last = stop.load(Ordering::Relaxed) || arrivals.complete(options.until_ended);
+            let mut fds: Vec<_> = session
+                .fds()
+                .chain([udp.as_fd()])
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
+            wait(&mut fds)?;
+        }
+    }
+    let by_af_xdp = arrivals.by_af_xdp;
+    Ok(NumberReceived {
+        by_af_xdp,
+        story: session.story,
+        ..arrivals.report()?
+    })
+}
+
+fn wait(fds: &mut [PollFd<'_>]) -> Result<()> {
+    let look = Timespec::try_from(LOOK)?;
+    match poll(fds, Some(&look)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno).context("poll"),
+    }
 }
 
 #[derive(Default)]
@@ -94,20 +169,42 @@ struct Arrivals {
     trackers: BTreeMap<SocketAddr, Tracker>,
     foreign: u64,
     ended: usize,
+    by_af_xdp: u64,
+    answer: bool,
 }
 
 impl Arrivals {
-    fn next(&mut self, socket: &UdpSocket) -> Result<()> {
+    /// Returns whether there was one.
+    fn next(&mut self, socket: &UdpSocket) -> Result<bool> {
         let mut buffer = [0; 2048];
         let (length, source) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => return Err(error).context("receive"),
         };
-        let Some(packet) = Packet::parse(&buffer[..length]) else {
+        self.take(&buffer[..length], source, socket)?;
+        Ok(true)
+    }
+
+    /// A frame of Ethernet, IP without options, and UDP.
+    fn frame(&mut self, frame: &[u8], socket: &UdpSocket) {
+        match datagram(frame) {
+            Some((source, payload)) => {
+                let _ = self.take(payload, source, socket);
+            }
+            None => self.foreign += 1,
+        }
+    }
+
+    fn take(&mut self, payload: &[u8], source: SocketAddr, socket: &UdpSocket) -> Result<()> {
+        let Some(packet) = Packet::parse(payload) else {
             self.foreign += 1;
             return Ok(());
         };
+        if self.answer && matches!(packet, Packet::Data(number) if number % 100 == 0) {
+            // Lost answers are no loss.
+            let _ = socket.send_to(b"answer", source);
+        }
         // A socket for both families sees IPv4 as mapped addresses.
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let tracker = self.trackers.entry(source).or_default();
@@ -129,7 +226,21 @@ impl Arrivals {
         Ok(NumberReceived {
             streams: streams.collect(),
             foreign: self.foreign,
+            by_af_xdp: 0,
+            story: Vec::new(),
             cpu_s: process::cpu_time(std::process::id())?.as_secs_f64(),
         })
     }
+}
+
+fn datagram(frame: &[u8]) -> Option<(SocketAddr, &[u8])> {
+    let (ip, udp) = match frame.get(12..14)? {
+        [0x08, 0x00] => (IpAddr::from(*frame.get(26..)?.first_chunk::<4>()?), 34),
+        [0x86, 0xdd] => (IpAddr::from(*frame.get(22..)?.first_chunk::<16>()?), 54),
+        _ => return None,
+    };
+    let word = |at: usize| Some(u16::from_be_bytes(*frame.get(at..)?.first_chunk()?));
+    let (port, length) = (word(udp)?, usize::from(word(udp + 4)?));
+    let payload = frame.get(udp + 8..udp + length)?;
+    Some((SocketAddr::new(ip, port), payload))
 }

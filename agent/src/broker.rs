@@ -1,0 +1,119 @@
+//! Hands AF_XDP sockets to pods that have no privileges.
+//!
+//! Each connection to `<run-dir>/afxdp.sock` has a task; what there is of sessions stands in a table
+//! that tasks write and the agent's loop reads. A pass makes relays for those who ask, sends packets
+//! to those who are ready, and tells with its [`Offers`] what came of it; the tasks do the rest.
+//! The agent keeps no copy of a socket: with the pod that has it, it goes, and the relay's program
+//! finds nobody and hands the packets to the host.
+
+mod channel;
+mod listen;
+mod make;
+mod offers;
+mod session;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, watch};
+
+pub use offers::{Offer, Offers, offers};
+pub use sessions::{Event, Limits, Sessions, Wants};
+
+/// Name of its socket in the run directory.
+pub const SOCKET: &str = "afxdp.sock";
+
+/// What the loop, the listener and the sessions share.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sessions: Mutex<Sessions>,
+    offers: watch::Sender<Offers>,
+    news: Notify,
+    limits: Limits,
+    /// Directory of the pinned maps.
+    maps: PathBuf,
+    problem: Mutex<Option<String>>,
+}
+
+impl Broker {
+    /// One without a listener, that has nothing on offer.
+    pub fn new(maps: PathBuf, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            sessions: Mutex::default(),
+            offers: watch::Sender::default(),
+            news: Notify::new(),
+            limits,
+            maps,
+            problem: Mutex::default(),
+        }))
+    }
+
+    /// Listens at `<run-dir>/afxdp.sock` from now on, as soon as that is possible.
+    pub fn listen(&self, run_dir: &Path) {
+        tokio::spawn(listen::listen(self.clone(), run_dir.join(SOCKET)));
+    }
+
+    /// Until something is wanted otherwise.
+    pub async fn changed(&self) {
+        self.0.news.notified().await;
+    }
+
+    /// What the sessions want of the loop.
+    pub fn wants(&self) -> Wants {
+        self.sessions().wants(Instant::now())
+    }
+
+    /// Tells what came of it.
+    pub fn publish(&self, offers: Offers) {
+        self.0.offers.send_if_modified(|now| {
+            let news = *now != offers;
+            if news {
+                *now = offers;
+            }
+            news
+        });
+    }
+
+    /// What it was told last.
+    pub fn offers(&self) -> Offers {
+        self.0.offers.borrow().clone()
+    }
+
+    /// Takes over the sessions that an earlier agent has granted, until their pods say so or some
+    /// time has passed.
+    pub fn adopt(&self, steered: &[SocketAddr]) {
+        self.sessions().adopt(steered, Instant::now());
+    }
+
+    /// The pod of this endpoint takes nothing: its packets go to the kernel until it says that it is ready.
+    pub fn stuck(&self, endpoint: SocketAddr) {
+        if self.sessions().stuck(endpoint) {
+            tracing::warn!(%endpoint, "the pod takes no frames: its packets go to the kernel again");
+            self.0.news.notify_one();
+        }
+    }
+
+    /// The table of sessions, for a moment.
+    pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        let sessions = self.0.sessions.lock();
+        sessions.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it does not listen, if it does not.
+    pub fn problem(&self) -> Option<String> {
+        self.problem_slot().clone()
+    }
+
+    fn problem_slot(&self) -> MutexGuard<'_, Option<String>> {
+        let problem = self.0.problem.lock();
+        problem.unwrap_or_else(PoisonError::into_inner)
+    }
+}

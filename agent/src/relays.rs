@@ -1,0 +1,151 @@
+//! The relays on the node, brought to what sessions want.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use stoq_ebpf::relay::{Relay, Traffic};
+use stoq_ebpf::sys::KernelError;
+use stoq_ebpf::tables::Applied;
+
+use crate::plan::{Role, Wanted};
+
+/// By endpoint, with what came out of each.
+#[derive(Debug, Default)]
+pub struct Relays(BTreeMap<SocketAddr, Result<Relay, KernelError>>);
+
+impl Relays {
+    /// The endpoint's, or why it has none; `None` if none is wanted.
+    pub fn get(&self, endpoint: SocketAddr) -> Option<&Result<Relay, KernelError>> {
+        self.0.get(&endpoint)
+    }
+
+    /// All that are there.
+    pub fn each(&self) -> impl Iterator<Item = (SocketAddr, &Relay)> {
+        let all = self.0.iter();
+        all.filter_map(|(endpoint, relay)| Some((*endpoint, relay.as_ref().ok()?)))
+    }
+
+    /// Makes those that are wanted for endpoints in force, `mtu` bytes wide. One that is as it was is left alone.
+    pub fn ensure(&mut self, wanted: &BTreeSet<SocketAddr>, applied: &Applied, mtu: u32) {
+        let endpoints = applied.transports.iter().flat_map(|one| &one.endpoints);
+        let endpoints = endpoints.map(|one| (SocketAddr::new(one.addr, one.port), one.id));
+        let wanted = endpoints.filter(|(endpoint, _)| wanted.contains(endpoint));
+        let there = list();
+        let mut before = std::mem::take(&mut self.0);
+        for (endpoint, id) in wanted {
+            let known = before.remove(&endpoint).and_then(Result::ok);
+            let unchanged = known.filter(|known| known.far.mtu == mtu && there.contains(known));
+            let relay = unchanged.map_or_else(|| Relay::ensure(id, mtu), Ok);
+            self.0.insert(endpoint, relay);
+        }
+    }
+
+    /// The programs wanted on them.
+    pub fn programs(&self) -> impl Iterator<Item = (u32, Wanted)> {
+        self.each().map(|(_, relay)| {
+            let wanted = Wanted {
+                name: relay.far.name.clone(),
+                mtu: relay.far.mtu,
+                xdp: BTreeSet::new(),
+                role: Role::Relay,
+            };
+            (relay.far.index, wanted)
+        })
+    }
+
+    /// Removes those that nobody wants any more, an earlier agent's among them.
+    pub fn remove_the_rest(&self) {
+        let wanted: BTreeSet<_> = self.each().map(|(_, relay)| relay.near.index).collect();
+        for relay in list() {
+            if !wanted.contains(&relay.near.index)
+                && let Err(error) = relay.remove()
+            {
+                tracing::warn!(relay = relay.near.name, "not removed: {error}");
+            }
+        }
+    }
+
+    /// What came out of each so far. One that has gone says nothing.
+    pub fn traffic(&self) -> impl Iterator<Item = (SocketAddr, u32, Traffic)> {
+        self.each().filter_map(|(endpoint, relay)| {
+            Some((endpoint, relay.far.index, relay.traffic().ok()?))
+        })
+    }
+}
+
+/// What came out of relays, as far as it was looked at.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// At the last look, by endpoint and device.
+    last: BTreeMap<(SocketAddr, u32), Traffic>,
+    totals: BTreeMap<SocketAddr, Traffic>,
+}
+
+impl Watch {
+    /// Takes a look. Returns the endpoints to which packets came since the last one, and none was taken.
+    pub fn look(&mut self, now: Vec<(SocketAddr, u32, Traffic)>) -> Vec<SocketAddr> {
+        let mut stuck = Vec::new();
+        let mut last = BTreeMap::new();
+        for (endpoint, device, traffic) in now {
+            let before = self.last.remove(&(endpoint, device)).unwrap_or_default();
+            let packets = traffic.packets.saturating_sub(before.packets);
+            let dropped = traffic.dropped.saturating_sub(before.dropped);
+            if packets > 0 && dropped >= packets {
+                stuck.push(endpoint);
+            }
+            let total = self.totals.entry(endpoint).or_default();
+            total.packets += packets;
+            total.dropped += dropped;
+            last.insert((endpoint, device), traffic);
+        }
+        self.last = last;
+        stuck
+    }
+
+    /// What came to each endpoint since the agent has been there.
+    pub fn totals(&self) -> &BTreeMap<SocketAddr, Traffic> {
+        &self.totals
+    }
+
+    /// Forgets the totals of endpoints that are no more.
+    pub fn keep(&mut self, there: impl Fn(&SocketAddr) -> bool) {
+        self.totals.retain(|endpoint, _| there(endpoint));
+    }
+}
+
+fn list() -> Vec<Relay> {
+    Relay::list().unwrap_or_else(|error| {
+        tracing::warn!("list relays: {error}");
+        Vec::new()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stuck_is_who_took_none_of_what_came() {
+        let endpoint = SocketAddr::from(([10, 0, 0, 1], 1));
+        let mut watch = Watch::default();
+        for (case, device, packets, dropped, stuck) in [
+            ("nothing came", 7, 0, 0, false),
+            ("all was taken", 7, 10, 0, false),
+            ("some was", 7, 20, 9, false),
+            ("none was", 7, 30, 19, true),
+            ("nothing came any more", 7, 30, 19, false),
+            ("another device", 8, 5, 5, true),
+        ] {
+            let traffic = Traffic { packets, dropped };
+            let found = watch.look(vec![(endpoint, device, traffic)]);
+            assert_eq!(found.len(), usize::from(stuck), "{case}");
+        }
+        let all = Traffic {
+            packets: 35,
+            dropped: 24,
+        };
+        assert_eq!(watch.totals()[&endpoint], all);
+        watch.keep(|_| false);
+        assert!(watch.totals().is_empty());
+    }
+}

@@ -1,0 +1,196 @@
+//! AF_XDP for pods without privileges: the agent's broker, relays, and what happens when either end dies.
+// Clippy takes only the #[test] functions themselves for tests.
+#![allow(clippy::unwrap_used)]
+
+#[allow(unreachable_pub)]
+#[path = "support/agent.rs"]
+mod agent;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use agent::{Agent, SOON, put, run};
+use serde_json::json;
+use stoq_lab::number::{NumberReceived, NumberSent};
+use stoq_lab::process::Signal;
+use stoq_lab::topology::ETH;
+use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, tool, transport_yaml, turn, wait_for};
+
+const PORT: u16 = 5000;
+/// Nobody, who has no privilege at all.
+const USER: u32 = 65_534;
+
+/// A lab with one guarded pod whose processes run as nobody.
+fn lab(spec: &serde_json::Value) -> Lab {
+    let lab = Lab::up(LabOptions {
+        wire_like: true,
+        ..LabOptions::default()
+    })
+    .unwrap();
+    let pod = pod_yaml(Pod::Routed);
+    let mut pod: serde_json::Value = serde_yaml::from_str(&pod).unwrap();
+    pod["spec"]["securityContext"]["runAsUser"] = USER.into();
+    put(&lab, "routed", &serde_yaml::to_string(&pod).unwrap());
+    put(&lab, "edge", &transport_yaml("edge", PORT, "UDP", spec));
+    // Where the client's end of the wire is full it waits, as with a NIC.
+    let mut tc = lab.client.command("tc");
+    let queue = [
+        "qdisc", "replace", "dev", ETH, "root", "pfifo", "limit", "100000",
+    ];
+    tool::run(tc.args(queue)).unwrap();
+    lab
+}
+
+fn broker(lab: &Lab) -> PathBuf {
+    lab.directory().join("run").join("afxdp.sock")
+}
+
+/// A receiver in the pod, with a UDP buffer that only root may have.
+fn receiver(lab: &Lab) -> Process {
+    let mut command = lab.pod.command(stoq_lab::peers::binary().unwrap());
+    started(lab, &mut command)
+}
+
+/// Another: this user, no capabilities, no new privileges, 64 KiB of locked memory.
+fn receiver_as(lab: &Lab, user: u32) -> Process {
+    let mut command = lab.pod.command("prlimit");
+    command.args(["--memlock=65536", "setpriv", "--clear-groups"]);
+    command.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
+    command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+    started(lab, command.arg(stoq_lab::peers::binary().unwrap()))
+}
+
+fn started(lab: &Lab, command: &mut Command) -> Process {
+    command.args(["number-recv", "--answer", "--listen"]);
+    command.arg(Pod::Routed.targets(PORT)[0].to_string());
+    command.arg("--af-xdp").arg(broker(lab));
+    let process = Process::start(command).unwrap();
+    assert!(process.line(SOON).unwrap().starts_with("ready"));
+    process
+}
+
+/// Waits until it says so.
+fn says(process: &Process, words: &str) {
+    let said = wait_for(words, SOON, || {
+        process.line(SOON).unwrap().starts_with(words).then_some(())
+    });
+    said.unwrap();
+}
+
+fn send(lab: &Lab, rate: u64, seconds: f64) -> Process {
+    let (rate, seconds) = (format!("--rate={rate}"), format!("--seconds={seconds}"));
+    lab.number_send(Pod::Routed.targets(PORT)[0], &[&rate, &seconds])
+        .unwrap()
+}
+
+/// Everything arrived, once; returns what the receiver says.
+fn whole(sender: Process, receiver: Process) -> NumberReceived {
+    let sent: NumberSent = sender.report(Duration::from_secs(60)).unwrap();
+    let received: NumberReceived = receiver.stop(SOON).unwrap();
+    let [stream] = &received.streams[..] else {
+        panic!("{received:?}");
+    };
+    let counts = (stream.received, stream.lost, stream.duplicated);
+    assert_eq!(counts, (sent.sent, 0, 0), "{received:?}");
+    assert_eq!(received.foreign, 0, "{received:?}");
+    received
+}
+
+#[test]
+fn a_pod_without_privileges_receives_by_af_xdp() {
+    let Some(_turn) = turn("a_pod_without_privileges_receives_by_af_xdp") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver_as(&lab, USER);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 20_000, 3.0);
+    let received = whole(sender, receiver);
+    let all: u64 = received.streams.iter().map(|one| one.received).sum();
+    // The first of a flow goes to the kernel, and one of every second.
+    assert!(received.by_af_xdp > all * 9 / 10, "{received:?}");
+    assert_eq!(
+        agent
+            .settled()
+            .sum("stoq_packets_total", &["direction=\"in\""]),
+        all as f64 + 10.0
+    );
+    let gone = || {
+        let links = tool::run(lab.node.command("ip").args(["link"])).unwrap();
+        (!links.contains("alias stoq")).then_some(())
+    };
+    wait_for("the relay's end", SOON, gone).unwrap();
+}
+
+#[test]
+fn nothing_is_lost_when_the_agent_dies_and_comes_back() {
+    let Some(_turn) = turn("nothing_is_lost_when_the_agent_dies_and_comes_back") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 20_000, 10.0);
+    std::thread::sleep(Duration::from_secs(1));
+    agent.kill();
+    says(&receiver, "cut");
+    std::thread::sleep(Duration::from_secs(1));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    says(&receiver, "granted");
+    says(&receiver, "steered true");
+    let received = whole(sender, receiver);
+    let all: u64 = received.streams.iter().map(|one| one.received).sum();
+    assert!(
+        received.by_af_xdp > all * 9 / 10,
+        "{received:?}\n{}",
+        agent.log()
+    );
+}
+
+#[test]
+fn a_pod_that_takes_nothing_gets_its_packets_by_the_kernel() {
+    let Some(_turn) = turn("a_pod_that_takes_nothing_gets_its_packets_by_the_kernel") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 20_000, 8.0);
+    std::thread::sleep(Duration::from_secs(1));
+    receiver.signal(Signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(agent.log().contains("takes no frames"), "{}", agent.log());
+    receiver.signal(Signal::CONT).unwrap();
+    says(&receiver, "steered false");
+    says(&receiver, "steered true");
+    let sent: NumberSent = sender.report(SOON).unwrap();
+    let received: NumberReceived = receiver.stop(SOON).unwrap();
+    let stream = &received.streams[0];
+    // Lost is what came between its last free frame and the agent's second look.
+    assert!(stream.lost < 2 * 20_000 + 10_000, "{received:?}");
+    assert_eq!(stream.received + stream.lost, sent.sent, "{received:?}");
+    assert!(
+        received.by_af_xdp < stream.received - 20_000,
+        "{received:?}"
+    );
+}
+
+#[test]
+fn only_the_pods_own_user_is_given_a_socket() {
+    let Some(_turn) = turn("only_the_pods_own_user_is_given_a_socket") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver_as(&lab, 1234);
+    says(&receiver, "refused NotYours");
+}
