@@ -1,5 +1,6 @@
 //! The programs, their maps and their hooks: loaded while anything is selected, gone otherwise.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use stoq_ebpf::flows::Flows;
 use stoq_ebpf::loader::{self, LoadError, Loaded, Options};
 use stoq_ebpf::pinned::OpenError;
 use stoq_ebpf::stats::Stats;
-use stoq_ebpf::tables::{Applied, Tables, TablesError};
+use stoq_ebpf::tables::{Applied, Desired, Tables, TablesError};
 
 use crate::hooks::{HookError, Hooks};
 use crate::lease::{Lease, LeaseError};
@@ -210,6 +211,7 @@ impl Dataplane {
         }
         // Nothing is sent to a relay before it is whole, nor to one that goes: the maps say so first.
         let relays = &mut active.relays;
+        relays.steer(plan.steered());
         relays.ensure(&plan.relays, &applied, plan.uplink_mtu());
         let interfaces = plan.interfaces.clone().into_iter();
         let interfaces = interfaces.chain(relays.programs()).collect();
@@ -250,6 +252,13 @@ impl Dataplane {
     fn tear_down(&mut self) -> Result<(), LeaseError> {
         if self.active.is_none() && !self.pins.root().exists() {
             return Ok(());
+        }
+        if let Some(active) = &mut self.active {
+            // What is on its way to pods' sockets still arrives.
+            match active.tables.apply(&Desired::default()) {
+                Ok(_) => active.relays.steer(BTreeSet::new()),
+                Err(error) => tracing::warn!("empty the maps: {error}"),
+            }
         }
         // Drops the lease with all else, and takes it anew for what an earlier agent has left.
         self.active = None;

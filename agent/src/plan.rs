@@ -84,6 +84,12 @@ impl Plan {
         self.transports.iter().flat_map(|one| &one.pods)
     }
 
+    /// Endpoints whose packets go to their sockets.
+    pub fn steered(&self) -> BTreeSet<SocketAddr> {
+        let steered = self.seats.iter().filter(|(_, seat)| seat.steered);
+        steered.map(|(endpoint, _)| *endpoint).collect()
+    }
+
     /// The largest MTU of an uplink, bytes; Ethernet's without any.
     pub fn uplink_mtu(&self) -> u32 {
         const ETHERNET: u32 = 1500;

@@ -3,26 +3,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use stoq_ebpf::kernel::after_a_tick;
 use stoq_ebpf::relay::{Relay, Traffic};
 use stoq_ebpf::sys::KernelError;
 use stoq_ebpf::tables::Applied;
 
 use crate::plan::{Role, Wanted};
 
-/// By endpoint, with what came out of each.
+/// By endpoint.
 #[derive(Debug, Default)]
-pub struct Relays(BTreeMap<SocketAddr, Result<Relay, KernelError>>);
+pub struct Relays {
+    all: BTreeMap<SocketAddr, Result<Relay, KernelError>>,
+    /// Endpoints whose packets are sent into theirs.
+    steered: BTreeSet<SocketAddr>,
+}
 
 impl Relays {
     /// The endpoint's, or why it has none; `None` if none is wanted.
     pub fn get(&self, endpoint: SocketAddr) -> Option<&Result<Relay, KernelError>> {
-        self.0.get(&endpoint)
+        self.all.get(&endpoint)
     }
 
     /// All that are there.
     pub fn each(&self) -> impl Iterator<Item = (SocketAddr, &Relay)> {
-        let all = self.0.iter();
+        let all = self.all.iter();
         all.filter_map(|(endpoint, relay)| Some((*endpoint, relay.as_ref().ok()?)))
+    }
+
+    /// Notes to which of them the maps send packets now. Where that has ended it waits until it is so: for a tick of
+    /// the clock the programs go by what they looked up before.
+    pub fn steer(&mut self, steered: BTreeSet<SocketAddr>) {
+        let before = std::mem::replace(&mut self.steered, steered);
+        if !before.is_subset(&self.steered) {
+            after_a_tick();
+        }
     }
 
     /// Makes those that are wanted for endpoints in force, `mtu` bytes wide. One that is as it was is left alone.
@@ -31,12 +45,12 @@ impl Relays {
         let endpoints = endpoints.map(|one| (SocketAddr::new(one.addr, one.port), one.id));
         let wanted = endpoints.filter(|(endpoint, _)| wanted.contains(endpoint));
         let there = list();
-        let mut before = std::mem::take(&mut self.0);
+        let mut before = std::mem::take(&mut self.all);
         for (endpoint, id) in wanted {
             let known = before.remove(&endpoint).and_then(Result::ok);
             let unchanged = known.filter(|known| known.far.mtu == mtu && there.contains(known));
             let relay = unchanged.map_or_else(|| Relay::ensure(id, mtu), Ok);
-            self.0.insert(endpoint, relay);
+            self.all.insert(endpoint, relay);
         }
     }
 

@@ -41,7 +41,7 @@ impl Relay {
         match interface::by_name(&near) {
             Ok(there) if there.alias != ALIAS => return Err(Errno::EXIST.into()),
             Ok(_) => {}
-            Err(error) if error.errno == Errno::NODEV => device::create_veth(&near, &far)?,
+            Err(error) if error.errno == Errno::NODEV => device::create_veth_down(&near, &far)?,
             Err(error) => return Err(error),
         }
         let relay = Self {
@@ -104,6 +104,7 @@ impl Relay {
         let mut netlink = Netlink::route()?;
         for end in [&self.near, &self.far] {
             netlink.request(silent(end.index, mtu))?;
+            device::set_up(end.index)?;
         }
         netlink.request(forwarding(self.far.index))?;
         match netlink.request(address(&self.far, link_local(self.endpoint))) {

@@ -9,6 +9,26 @@ pub const ALIAS: &str = "stoq";
 
 /// Makes a veth pair, both ends with the alias and up.
 pub fn create_veth(name: &str, peer: &str) -> Result<(), KernelError> {
+    create_veth_down(name, peer)?;
+    for end in [name, peer] {
+        let index = interface::by_name(end)?.index;
+        if let Err(error) = set_up(index) {
+            delete(index)?;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a device up.
+pub(crate) fn set_up(index: u32) -> Result<(), KernelError> {
+    let up = link_header(index, libc::IFF_UP.cast_unsigned());
+    Netlink::route()?.request(Request::new(libc::RTM_SETLINK, 0).header(&up))?;
+    Ok(())
+}
+
+/// The same, both ends still down: what they are not to say when they come up can be set before.
+pub(crate) fn create_veth_down(name: &str, peer: &str) -> Result<(), KernelError> {
     let mut netlink = Netlink::route()?;
     netlink.request(veth(name, peer))?;
     for end in [name, peer] {
@@ -57,9 +77,8 @@ fn veth(name: &str, peer: &str) -> Request {
 
 fn adopt(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
     let index = interface::by_name(name)?.index;
-    let up = libc::IFF_UP.cast_unsigned();
     let request = Request::new(libc::RTM_SETLINK, 0)
-        .header(&link_header(index, up))
+        .header(&link_header(index, 0))
         .text(libc::IFLA_IFALIAS, ALIAS);
     netlink.request(request)?;
     Ok(())

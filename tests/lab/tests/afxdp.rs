@@ -8,10 +8,11 @@ mod agent;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent::{Agent, SOON, put, run};
+use agent::{Agent, SOON, put, remove, run};
 use serde_json::json;
+use stoq_ebpf::relay::{Relay, Traffic};
 use stoq_lab::number::{NumberReceived, NumberSent};
 use stoq_lab::process::Signal;
 use stoq_lab::topology::ETH;
@@ -49,7 +50,7 @@ fn broker(lab: &Lab) -> PathBuf {
 /// A receiver in the pod, with a UDP buffer that only root may have.
 fn receiver(lab: &Lab) -> Process {
     let mut command = lab.pod.command(stoq_lab::peers::binary().unwrap());
-    started(lab, &mut command)
+    started(lab, &mut command, &[])
 }
 
 /// Another: this user, no capabilities, no new privileges, 64 KiB of locked memory.
@@ -58,13 +59,13 @@ fn receiver_as(lab: &Lab, user: u32) -> Process {
     command.args(["--memlock=65536", "setpriv", "--clear-groups"]);
     command.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
     command.args([format!("--reuid={user}"), format!("--regid={user}")]);
-    started(lab, command.arg(stoq_lab::peers::binary().unwrap()))
+    started(lab, command.arg(stoq_lab::peers::binary().unwrap()), &[])
 }
 
-fn started(lab: &Lab, command: &mut Command) -> Process {
+fn started(lab: &Lab, command: &mut Command, options: &[&str]) -> Process {
     command.args(["number-recv", "--answer", "--listen"]);
     command.arg(Pod::Routed.targets(PORT)[0].to_string());
-    command.arg("--af-xdp").arg(broker(lab));
+    command.arg("--af-xdp").arg(broker(lab)).args(options);
     let process = Process::start(command).unwrap();
     assert!(process.line(SOON).unwrap().starts_with("ready"));
     process
@@ -193,4 +194,193 @@ fn only_the_pods_own_user_is_given_a_socket() {
     agent.wait_mode("Native");
     let receiver = receiver_as(&lab, 1234);
     says(&receiver, "refused NotYours");
+}
+
+/// A receiver that has the endpoint's AF_XDP socket, and one beside it that has its UDP socket.
+fn pair(lab: &Lab) -> (Process, Process) {
+    let program = || lab.pod.command(stoq_lab::peers::binary().unwrap());
+    let by_socket = started(lab, &mut program(), &["--without-udp"]);
+    says(&by_socket, "steered true");
+    let mut udp = program();
+    udp.args(["number-recv", "--answer", "--listen"]);
+    let by_udp = Process::start(udp.arg(Pod::Routed.targets(PORT)[0].to_string())).unwrap();
+    says(&by_udp, "ready");
+    (by_socket, by_udp)
+}
+
+/// What came out of the node's one relay so far.
+fn relayed(lab: &Lab) -> Traffic {
+    let look = || Relay::list().and_then(|relays| relays[0].traffic());
+    lab.node.run(look).unwrap().unwrap()
+}
+
+/// Waits until nothing comes out of the relay any more; how much did.
+fn quiet(lab: &Lab) -> Traffic {
+    let mut before = None;
+    let settled = wait_for("a quiet relay", SOON, || {
+        let now = relayed(lab);
+        std::thread::sleep(Duration::from_millis(100));
+        (before.replace(now) == Some(now)).then_some(now)
+    });
+    settled.unwrap()
+}
+
+#[test]
+fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
+    let Some(_turn) = turn("nothing_is_lost_when_the_pods_process_and_the_agent_are_dead") else {
+        return;
+    };
+    for rp_filter in ["0", "1"] {
+        let lab = lab(&json!({}));
+        lab.node
+            .sysctl("net/ipv4/conf/all/rp_filter", rp_filter)
+            .unwrap();
+        let agent = Agent::spawn(&lab, &mut run(&lab));
+        agent.wait_mode("Native");
+        let (by_socket, by_udp) = pair(&lab);
+        let sender = send(&lab, 5_000, 6.0);
+        let flows = || (relayed(&lab).packets > 5_000).then_some(());
+        wait_for("packets by the relay", SOON, flows).unwrap();
+        sender.signal(Signal::STOP).unwrap();
+        let before = quiet(&lab);
+        // As good as dead, and yet there to be gone on with.
+        agent.process().signal(Signal::STOP).unwrap();
+        let first: NumberReceived = by_socket.stop(SOON).unwrap();
+        // At once, so that the flow is still admitted.
+        sender.signal(Signal::CONT).unwrap();
+        let sent: NumberSent = sender.report(Duration::from_secs(60)).unwrap();
+        let after = quiet(&lab);
+        let rest: NumberReceived = by_udp.stop(SOON).unwrap();
+        agent.process().signal(Signal::CONT).unwrap();
+        let [first, rest] = [&first.streams[0], &rest.streams[0]];
+        assert_eq!((first.duplicated, rest.duplicated), (0, 0));
+        let received = first.received + rest.received;
+        assert_eq!(
+            received, sent.sent,
+            "{first:?}, {rest:?}, rp_filter {rp_filter}"
+        );
+        assert!(
+            after.packets > before.packets,
+            "the relay was the way: {after:?}"
+        );
+    }
+}
+
+#[test]
+fn a_packet_filter_of_the_node_holds_within_readmit_after() {
+    let Some(_turn) = turn("a_packet_filter_of_the_node_holds_within_readmit_after") else {
+        return;
+    };
+    let lab = lab(&json!({"acceleration": {"readmitAfter": "500ms"}}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 5_000, 6.0);
+    let flows = || (relayed(&lab).packets > 5_000).then_some(());
+    wait_for("packets by the relay", SOON, flows).unwrap();
+    let rules =
+        "table inet t { chain c { type filter hook forward priority 0; udp dport 5000 drop; }; }";
+    tool::run(lab.node.command("nft").arg(rules)).unwrap();
+    let ruled = Instant::now();
+    let mut last = (relayed(&lab).packets, Instant::now());
+    while ruled.elapsed() < Duration::from_secs(2) {
+        let now = relayed(&lab).packets;
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+    }
+    let held = last.1.duration_since(ruled);
+    assert!(
+        held < Duration::from_millis(700),
+        "packets went past it for {held:?}"
+    );
+    tool::run(
+        lab.node
+            .command("nft")
+            .args(["delete", "table", "inet", "t"]),
+    )
+    .unwrap();
+    let more = || (relayed(&lab).packets > last.0 + 1_000).then_some(());
+    wait_for("packets by the relay again", SOON, more).unwrap();
+    drop((sender, receiver));
+}
+
+#[test]
+fn a_relay_that_goes_is_replaced() {
+    let Some(_turn) = turn("a_relay_that_goes_is_replaced") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 10_000, 6.0);
+    let flows = || (relayed(&lab).packets > 5_000).then_some(());
+    wait_for("packets by the relay", SOON, flows).unwrap();
+    let near = lab
+        .node
+        .run(|| Relay::list().unwrap()[0].near.name.clone())
+        .unwrap();
+    lab.node.ip(&format!("link del {near}")).unwrap();
+    says(&receiver, "refused NoEndpoint");
+    says(&receiver, "steered true");
+    lab.node.ip("link set uplink0 down").unwrap();
+    lab.node.ip("link set uplink0 up").unwrap();
+    let sent: NumberSent = sender.report(Duration::from_secs(60)).unwrap();
+    let received: NumberReceived = receiver.stop(SOON).unwrap();
+    let stream = &received.streams[0];
+    assert!(
+        received.by_af_xdp > sent.sent / 2,
+        "{received:?}\n{}",
+        agent.log()
+    );
+    assert!(stream.lost < 5_000, "{received:?}");
+}
+
+#[test]
+fn without_memory_there_is_no_socket_and_nothing_is_lost() {
+    let Some(_turn) = turn("without_memory_there_is_no_socket_and_nothing_is_lost") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, run(&lab).args(["--afxdp-memory", "1"]));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "refused NoMemory");
+    let received = whole(send(&lab, 10_000, 1.0), receiver);
+    assert_eq!(received.by_af_xdp, 0);
+}
+
+#[test]
+fn a_transport_that_is_deleted_or_wants_none_takes_its_sockets_away() {
+    let Some(_turn) = turn("a_transport_that_is_deleted_or_wants_none_takes_its_sockets_away")
+    else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let receiver = receiver(&lab);
+    says(&receiver, "steered true");
+    let sender = send(&lab, 10_000, 6.0);
+    let flows = || (relayed(&lab).packets > 5_000).then_some(());
+    wait_for("packets by the relay", SOON, flows).unwrap();
+    let disabled = json!({"acceleration": {"afXdp": "Disabled"}});
+    put(
+        &lab,
+        "edge",
+        &transport_yaml("edge", PORT, "UDP", &disabled),
+    );
+    says(&receiver, "refused Disabled");
+    put(
+        &lab,
+        "edge",
+        &transport_yaml("edge", PORT, "UDP", &json!({})),
+    );
+    says(&receiver, "steered true");
+    remove(&lab, "edge");
+    says(&receiver, "refused NoEndpoint");
+    whole(sender, receiver);
 }

@@ -36,6 +36,9 @@ pub struct ReceiveOptions {
     /// Receive by AF_XDP too, from the broker at this path, for the address listened at.
     #[arg(long)]
     pub af_xdp: Option<PathBuf>,
+    /// Receive by AF_XDP alone.
+    #[arg(long, requires = "af_xdp")]
+    pub without_udp: bool,
     /// Answer each sender's first packet and every hundredth: to be admitted, a flow must be.
     #[arg(long)]
     pub answer: bool,
@@ -95,54 +98,65 @@ pub fn receive(
     ready: impl FnOnce(SocketAddr),
     stop: &AtomicBool,
 ) -> Result<NumberReceived> {
-    let socket = UdpSocket::bind(options.listen).with_context(|| options.listen.to_string())?;
-    // Who may not have more than the node allows has less.
-    if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
-        set_socket_recv_buffer_size(&socket, BUFFER)?;
-    }
-    ready(socket.local_addr()?);
     let mut arrivals = Arrivals {
         answer: options.answer,
         ..Arrivals::default()
     };
-    if let Some(broker) = &options.af_xdp {
-        let session = Session::new(broker, options.listen);
-        return receive_both(options, &socket, session, arrivals, stop);
+    let Some(broker) = &options.af_xdp else {
+        let socket = open(options.listen)?;
+        socket.set_read_timeout(Some(LOOK))?;
+        ready(socket.local_addr()?);
+        while !stop.load(Ordering::Relaxed) && !arrivals.complete(options.until_ended) {
+            arrivals.next(&socket)?;
+        }
+        return arrivals.report();
+    };
+    let udp = (!options.without_udp).then(|| open(options.listen));
+    let udp = udp.transpose()?;
+    ready(options.listen);
+    let session = Session::new(broker, options.listen);
+    receive_both(options, udp.as_ref(), session, arrivals, stop)
+}
+
+fn open(address: SocketAddr) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(address).with_context(|| address.to_string())?;
+    // Who may not have more than the node allows has less.
+    if set_socket_recv_buffer_size_force(&socket, BUFFER).is_err() {
+        set_socket_recv_buffer_size(&socket, BUFFER)?;
     }
-    socket.set_read_timeout(Some(LOOK))?;
-    while !stop.load(Ordering::Relaxed) && !arrivals.complete(options.until_ended) {
-        arrivals.next(&socket)?;
-    }
-    arrivals.report()
+    Ok(socket)
 }
 
 /// By UDP and by AF_XDP, as they come.
 fn receive_both(
     options: &ReceiveOptions,
-    udp: &UdpSocket,
+    udp: Option<&UdpSocket>,
     mut session: Session,
     mut arrivals: Arrivals,
     stop: &AtomicBool,
 ) -> Result<NumberReceived> {
     const AT_A_TIME: usize = 64;
-    udp.set_nonblocking(true)?;
+    if let Some(udp) = udp {
+        udp.set_nonblocking(true)?;
+    }
     // What came in the last moment is still read.
     let mut last = false;
     loop {
         session.tend();
         let mut came = session.receive(AT_A_TIME, |frame| arrivals.frame(frame, udp));
         arrivals.by_af_xdp += came as u64;
-        while came < 2 * AT_A_TIME && arrivals.next(udp)? {
-            came += 1;
+        if let Some(udp) = udp {
+            while came < 2 * AT_A_TIME && arrivals.next(udp)? {
+                came += 1;
+            }
         }
         if came == 0 {
             if last {
                 break;
             }
             last = stop.load(Ordering::Relaxed) || arrivals.complete(options.until_ended);
-            let mut fds: Vec<_> = session
-                .fds()
-                .chain([udp.as_fd()])
+            let fds = session.fds().chain(udp.map(|udp| udp.as_fd()));
+            let mut fds: Vec<_> = fds
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
                 .collect();
             wait(&mut fds)?;
@@ -182,26 +196,28 @@ impl Arrivals {
             Err(error) if is_passing(&error) => return Ok(false),
             Err(error) => return Err(error).context("receive"),
         };
-        self.take(&buffer[..length], source, socket)?;
+        self.take(&buffer[..length], source, Some(socket));
         Ok(true)
     }
 
     /// A frame of Ethernet, IP without options, and UDP.
-    fn frame(&mut self, frame: &[u8], socket: &UdpSocket) {
+    fn frame(&mut self, frame: &[u8], socket: Option<&UdpSocket>) {
         match datagram(frame) {
-            Some((source, payload)) => {
-                let _ = self.take(payload, source, socket);
-            }
+            Some((source, payload)) => self.take(payload, source, socket),
             None => self.foreign += 1,
         }
     }
 
-    fn take(&mut self, payload: &[u8], source: SocketAddr, socket: &UdpSocket) -> Result<()> {
+    fn take(&mut self, payload: &[u8], source: SocketAddr, socket: Option<&UdpSocket>) {
         let Some(packet) = Packet::parse(payload) else {
             self.foreign += 1;
-            return Ok(());
+            return;
         };
-        if self.answer && matches!(packet, Packet::Data(number) if number % 100 == 0) {
+        let due = matches!(packet, Packet::Data(number) if number % 100 == 0);
+        if self.answer
+            && due
+            && let Some(socket) = socket
+        {
             // Lost answers are no loss.
             let _ = socket.send_to(b"answer", source);
         }
@@ -211,7 +227,6 @@ impl Arrivals {
         let had_ended = tracker.ended();
         tracker.take(packet, Instant::now());
         self.ended += usize::from(tracker.ended() && !had_ended);
-        Ok(())
     }
 
     fn complete(&self, wanted: Option<usize>) -> bool {

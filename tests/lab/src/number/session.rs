@@ -20,6 +20,8 @@ pub(super) struct Session {
     channel: Option<OwnedFd>,
     granted: Option<Granted>,
     receiver: Option<Receiver>,
+    /// What still waits in the receiver is all that will come by it.
+    over: bool,
     next: Instant,
     /// What was said of it, for the report.
     pub(super) story: Vec<String>,
@@ -33,6 +35,7 @@ impl Session {
             channel: None,
             granted: None,
             receiver: None,
+            over: false,
             next: Instant::now(),
             story: Vec::new(),
         }
@@ -49,22 +52,27 @@ impl Session {
         let Some(receiver) = &mut self.receiver else {
             return 0;
         };
-        receiver.receive(most, |packet| {
+        let came = receiver.receive(most, |packet| {
             let mut bytes = vec![0; packet.len()];
             if packet.copy_to(0, &mut bytes) {
                 each(&bytes);
             }
-        })
+        });
+        if came == 0 && self.over {
+            (self.receiver, self.over) = (None, false);
+        }
+        came
     }
 
     /// Does what is to be done, without waiting.
     pub(super) fn tend(&mut self) {
-        if self.channel.is_none() && Instant::now() >= self.next {
+        if self.channel.is_none() && !self.over && Instant::now() >= self.next {
             self.next = Instant::now() + RETRY;
             if let Err(error) = self.call() {
                 self.tell(format!("unreachable: {error}"));
             }
         }
+        self.over &= self.receiver.is_some();
         while let Some(channel) = &self.channel {
             match receive(channel.as_fd()) {
                 Ok((message, fds)) => self.hear(message, fds),
@@ -113,7 +121,7 @@ impl Session {
             }
             Message::Refused(why) => {
                 self.tell(format!("refused {:?}: {}", why.reason, why.text));
-                (self.granted, self.receiver) = (None, None);
+                (self.granted, self.over) = (None, true);
             }
             other => self.tell(format!("strange: {other:?}")),
         }
