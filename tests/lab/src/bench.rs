@@ -15,6 +15,7 @@ mod machine;
 mod node;
 mod pod;
 mod policy;
+mod receive;
 mod report;
 
 pub use cli::Cli;

@@ -21,6 +21,7 @@ mod templates;
 pub use control::Control;
 pub use frame::Target;
 pub use kind::{DENIED, Kind, LOUD, Mix, SPOOFED};
+pub use noise::LOUD_SIZE;
 pub use options::Options;
 pub use report::{Offered, Report};
 pub use sender::Flood;

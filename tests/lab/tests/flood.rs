@@ -40,6 +40,7 @@ fn options(lab: &Lab, address: Ipv4Addr) -> Options {
         duration: Some(Duration::from_millis(400)),
         cpu: None,
         initials: 64,
+        loud: stoq_lab::flood::LOUD_SIZE,
         seed: 1,
         server_name: "pod.stoq.test".to_owned(),
         alpn: b"stoq-lab".to_vec(),

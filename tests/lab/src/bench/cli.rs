@@ -9,7 +9,7 @@ use super::figure::Figure;
 use super::machine::Machine;
 use super::node::Node;
 use super::report::{self, Measured};
-use super::{accept, drop, pod};
+use super::{accept, drop, pod, receive};
 use crate::cli::positive;
 
 const OUTPUT: &str = "target/bench.json";
@@ -73,6 +73,16 @@ impl Cli {
             let costs = accept::run(&mut node, figure, self.rounds)?;
             measured.push(self.measured(figure, &costs));
         }
+        for (size, figures) in [(64, &RECEIVE_64), (1200, &RECEIVE_1200)] {
+            let chosen = self.chosen(figures);
+            if !chosen.is_empty() {
+                let all = receive::run(&mut node, &chosen, size, self.rounds, self.seconds)?;
+                measured.extend(
+                    all.iter()
+                        .map(|(figure, ratios)| self.measured(*figure, ratios)),
+                );
+            }
+        }
         for figure in self.chosen(&STREAMS) {
             let ratios = pod::run(&mut node, figure, self.rounds, self.seconds)?;
             measured.push(self.measured(figure, &ratios));
@@ -102,4 +112,16 @@ const DROPS: [Figure; 5] = [
     Figure::DropGuardIngress,
 ];
 const COSTS: [Figure; 3] = [Figure::Accept1, Figure::Accept50000, Figure::AcceptFull1];
+const RECEIVE_64: [Figure; 4] = [
+    Figure::Receive64Relay,
+    Figure::Receive64RelayCpu,
+    Figure::Receive64Direct,
+    Figure::Receive64DirectCpu,
+];
+const RECEIVE_1200: [Figure; 4] = [
+    Figure::Receive1200Relay,
+    Figure::Receive1200RelayCpu,
+    Figure::Receive1200Direct,
+    Figure::Receive1200DirectCpu,
+];
 const STREAMS: [Figure; 2] = [Figure::PodTcp, Figure::PodQuic];

@@ -13,8 +13,16 @@ pub(super) fn measuring() -> usize {
 
 /// Runs `work` on a thread of its own, on the measuring CPU.
 pub(super) fn pinned<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    on(measuring(), work)
+}
+
+/// The same on another CPU, if there is one.
+pub(super) fn pinned_apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    on(measuring().saturating_sub(1), work)
+}
+
+fn on<T: Send>(cpu: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let pinned = || {
-        let cpu = measuring();
         let mut cpus = CpuSet::new();
         cpus.set(cpu);
         sched_setaffinity(None, &cpus).with_context(|| format!("cpu {cpu}"))?;

@@ -13,7 +13,7 @@ use super::firewall::{Place, Rules, Work};
 use super::node::{Node, PORT};
 use super::policy;
 use super::report::Spread;
-use crate::flood::{Control, Flood, Kind, Mix, Options, Target};
+use crate::flood::{Control, Flood, Kind, LOUD_SIZE as LOUD, Mix, Options, Target};
 use crate::foreign::{Bare, ForeignXdp};
 use crate::topology::{ETH, UPLINK};
 use crate::{Pod, tool};
@@ -156,6 +156,11 @@ fn xdp_drops(node: &Node) -> Result<u64> {
 }
 
 fn flood(node: &Node, mix: Mix, seconds: f64) -> Result<Flood> {
+    flood_of(node, mix, seconds / f64::from(TURNS), LOUD)
+}
+
+/// The loud source's packets have `loud` bytes of payload.
+pub(super) fn flood_of(node: &Node, mix: Mix, seconds: f64, loud: usize) -> Result<Flood> {
     let address = node.lab.node.ip(&format!("-br link show {UPLINK}"))?;
     let mac = address.split_whitespace().nth(2).context("no MAC")?;
     Flood::prepare(Options {
@@ -167,9 +172,10 @@ fn flood(node: &Node, mix: Mix, seconds: f64) -> Result<Flood> {
         },
         mix,
         rate: None,
-        duration: Some(Duration::from_secs_f64(seconds / f64::from(TURNS))),
+        duration: Some(Duration::from_secs_f64(seconds)),
         cpu: Some(cpu::measuring()),
         initials: INITIALS,
+        loud,
         seed: 1,
         server_name: "pod.stoq.test".to_owned(),
         alpn: b"stoq-lab".to_vec(),

@@ -35,6 +35,30 @@ pub(super) enum Figure {
     /// QUIC between pods of one node, likewise.
     #[value(name = "pod.quic/none")]
     PodQuic,
+    /// Packets of 64 bytes that one thread receives through a relay, relative to UDP.
+    #[value(name = "ratio.receive.64.relay")]
+    Receive64Relay,
+    /// What each costs it, likewise.
+    #[value(name = "ratio.receive.64.relay-cpu")]
+    Receive64RelayCpu,
+    /// Those that it receives from the uplink itself, relative to UDP.
+    #[value(name = "ratio.receive.64.direct")]
+    Receive64Direct,
+    /// What each costs it, likewise.
+    #[value(name = "ratio.receive.64.direct-cpu")]
+    Receive64DirectCpu,
+    /// Packets of 1200 bytes that one thread receives through a relay, relative to UDP.
+    #[value(name = "ratio.receive.1200.relay")]
+    Receive1200Relay,
+    /// What each costs it, likewise.
+    #[value(name = "ratio.receive.1200.relay-cpu")]
+    Receive1200RelayCpu,
+    /// Those that it receives from the uplink itself, relative to UDP.
+    #[value(name = "ratio.receive.1200.direct")]
+    Receive1200Direct,
+    /// What each costs it, likewise.
+    #[value(name = "ratio.receive.1200.direct-cpu")]
+    Receive1200DirectCpu,
 }
 
 /// What a figure promises.
@@ -59,6 +83,14 @@ impl Figure {
             Self::AcceptFull1 => "guard.accept_full_ns@1",
             Self::PodTcp => "pod.tcp/none",
             Self::PodQuic => "pod.quic/none",
+            Self::Receive64Relay => "ratio.receive.64.relay",
+            Self::Receive64RelayCpu => "ratio.receive.64.relay-cpu",
+            Self::Receive64Direct => "ratio.receive.64.direct",
+            Self::Receive64DirectCpu => "ratio.receive.64.direct-cpu",
+            Self::Receive1200Relay => "ratio.receive.1200.relay",
+            Self::Receive1200RelayCpu => "ratio.receive.1200.relay-cpu",
+            Self::Receive1200Direct => "ratio.receive.1200.direct",
+            Self::Receive1200DirectCpu => "ratio.receive.1200.direct-cpu",
         }
     }
 
@@ -82,6 +114,10 @@ impl Figure {
             Self::Accept50000 => Target::None,
             Self::AcceptFull1 => Target::AtMost(120.0),
             Self::PodTcp | Self::PodQuic => Target::AtLeast(0.97),
+            Self::Receive64Relay | Self::Receive1200Relay => Target::AtLeast(1.6),
+            Self::Receive64RelayCpu | Self::Receive1200RelayCpu => Target::AtMost(0.5),
+            Self::Receive64Direct | Self::Receive1200Direct => Target::AtLeast(1.9),
+            Self::Receive64DirectCpu | Self::Receive1200DirectCpu => Target::AtMost(0.4),
         }
     }
 
@@ -109,6 +145,18 @@ impl Figure {
             Self::PodTcp => "one TCP stream, pod to pod: TCX at both host sides / nothing there",
             Self::PodQuic => {
                 "one QUIC connection (quinn, GSO), pod to pod: TCX at both host sides / nothing there"
+            }
+            Self::Receive64Relay | Self::Receive1200Relay => {
+                "one flow from one CPU, packets/s of one receiver: AF_XDP by a relay / recvmmsg without STOQ"
+            }
+            Self::Receive64Direct | Self::Receive1200Direct => {
+                "one flow from one CPU, packets/s of one receiver: AF_XDP on the uplink / recvmmsg without STOQ"
+            }
+            Self::Receive64RelayCpu | Self::Receive1200RelayCpu => {
+                "the same, the receiver's CPU time per packet: AF_XDP by a relay / recvmmsg"
+            }
+            Self::Receive64DirectCpu | Self::Receive1200DirectCpu => {
+                "the same, the receiver's CPU time per packet: AF_XDP on the uplink / recvmmsg"
             }
         }
     }

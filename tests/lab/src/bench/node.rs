@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
@@ -17,6 +18,7 @@ use stoq_ebpf_abi::hint::{self, HintLine};
 use stoq_ebpf_abi::maps::{Counters, FlowKey};
 
 use super::frame::SOURCE_PORT;
+use crate::flood::LOUD;
 use crate::{Lab, LabOptions, Pod};
 
 /// The guarded port.
@@ -52,6 +54,19 @@ impl Node {
 
     /// Puts both pods' port under this policy; the routed pod's endpoint.
     pub(super) fn guard(&mut self, policy: PolicySpec) -> Result<AppliedEndpoint> {
+        self.apply(policy, false)
+    }
+
+    /// The same, and what its flows are admitted for goes to its socket.
+    pub(super) fn steer(&mut self, policy: PolicySpec) -> Result<AppliedEndpoint> {
+        self.apply(policy, true)
+    }
+
+    fn apply(&mut self, policy: PolicySpec, steered: bool) -> Result<AppliedEndpoint> {
+        let endpoint = |pod| DesiredEndpoint {
+            steered,
+            ..endpoint(pod)
+        };
         let transport = DesiredTransport {
             name: "lab/bench".to_owned(),
             policy,
@@ -94,6 +109,31 @@ impl Node {
         Ok(())
     }
 
+    /// The flood's loud source is admitted past the kernel for good.
+    pub(super) fn admit_loud(&self, endpoint: u32) -> Result<()> {
+        let mut flows: HashMap<_, FlowKey, Flow> = HashMap::try_from(self.map("STOQ_FLOWS")?)?;
+        let key = FlowKey {
+            transport: 0,
+            peer: addr::to_wire(LOUD.0.into()),
+            ports: u32::from(LOUD.1) << 16 | u32::from(PORT),
+        };
+        let flow = Flow {
+            admitted_until: u64::MAX,
+            ..established(endpoint)
+        };
+        Ok(flows.insert(key, flow, 0)?)
+    }
+
+    /// Directory of the pinned maps.
+    pub(super) fn maps(&self) -> PathBuf {
+        self.pins.maps()
+    }
+
+    /// Index of an interface of the node.
+    pub(super) fn index(&self, interface: &str) -> Result<u32> {
+        Ok(self.lab.node.run(|| interface::by_name(interface))??.index)
+    }
+
     /// Packets the guard has dropped so far.
     pub(super) fn dropped(&self) -> Result<u64> {
         let counters: PerCpuArray<_, Counters> = PerCpuArray::try_from(self.map("STOQ_COUNTERS")?)?;
@@ -109,14 +149,24 @@ impl Node {
 
     /// Puts the uplink's program on an interface, in the driver.
     pub(super) fn attach_native(&mut self, interface: &str) -> Result<()> {
-        let program = self.loaded.xdp("stoq_uplink")?.fd()?.try_clone()?;
-        let hook = self.hook(interface, HookKind::XdpNative, "stoq_uplink")?;
-        self.attach(&hook, program.as_fd())
+        self.attach_xdp(interface, "stoq_uplink")
     }
 
     /// Takes it off again.
     pub(super) fn detach_native(&self, interface: &str) -> Result<()> {
-        self.detach(&self.hook(interface, HookKind::XdpNative, "stoq_uplink")?)
+        self.detach_xdp(interface, "stoq_uplink")
+    }
+
+    /// Puts an XDP program on an interface, in the driver.
+    pub(super) fn attach_xdp(&mut self, interface: &str, name: &'static str) -> Result<()> {
+        let program = self.loaded.xdp(name)?.fd()?.try_clone()?;
+        let hook = self.hook(interface, HookKind::XdpNative, name)?;
+        self.attach(&hook, program.as_fd())
+    }
+
+    /// Takes it off again.
+    pub(super) fn detach_xdp(&self, interface: &str, name: &str) -> Result<()> {
+        self.detach(&self.hook(interface, HookKind::XdpNative, name)?)
     }
 
     /// Puts both programs at the host side of a pod.

@@ -69,6 +69,7 @@ fn options(arguments: Arguments) -> Options {
         duration: arguments.seconds.map(Duration::from_secs_f64),
         cpu: arguments.cpu,
         initials: arguments.initials,
+        loud: stoq_lab::flood::LOUD_SIZE,
         seed: arguments.seed,
         server_name: arguments.server_name,
         alpn: arguments.alpn.into_bytes(),

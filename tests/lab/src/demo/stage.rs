@@ -143,6 +143,7 @@ impl Stage {
             duration: seconds.map(Duration::from_secs),
             cpu: Some(self.cpus.flood),
             initials: 3900,
+            loud: flood::LOUD_SIZE,
             seed: 1,
             server_name: SERVER_NAME.to_owned(),
             alpn: b"stoq-lab".to_vec(),

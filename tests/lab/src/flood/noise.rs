@@ -5,7 +5,7 @@ const SHORT_INITIAL: usize = 40;
 /// Bytes of a stray short header packet.
 const SHORT_HEADER: usize = 40;
 /// Bytes of the loud source's packets: a full datagram, as in a transfer.
-const LOUD: usize = 1200;
+pub const LOUD_SIZE: usize = 1200;
 const CONNECTION_ID: u8 = 8;
 const QUIC_V1: [u8; 4] = [0, 0, 0, 1];
 
@@ -34,9 +34,9 @@ impl Noise {
         self.short_header_of(SHORT_HEADER)
     }
 
-    /// A full-sized short header packet.
-    pub(super) fn loud(&mut self) -> Vec<u8> {
-        self.short_header_of(LOUD)
+    /// A short header packet of this size.
+    pub(super) fn loud(&mut self, size: usize) -> Vec<u8> {
+        self.short_header_of(size)
     }
 
     fn short_header_of(&mut self, length: usize) -> Vec<u8> {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_short_header_has_the_header_form_bit_clear_and_the_fixed_bit_set() {
         let mut noise = Noise::new(7);
-        for packet in [noise.short_header(), noise.loud()] {
+        for packet in [noise.short_header(), noise.loud(LOUD_SIZE)] {
             assert_eq!(packet[0] & 0xc0, 0x40);
         }
     }

@@ -25,6 +25,8 @@ pub struct Options {
     pub cpu: Option<usize>,
     /// How many different real Initials: some hundred to 3900.
     pub initials: usize,
+    /// Payload bytes of the loud source's packets, at least one.
+    pub loud: usize,
     /// Sources and noise follow from it.
     pub seed: u64,
     /// The name that the ClientHellos ask for.

@@ -34,7 +34,7 @@ impl Templates {
         };
         let short_initial = add((0..NOISE).map(|_| noise.short_initial()).collect());
         let short_header = add((0..NOISE).map(|_| noise.short_header()).collect());
-        let loud = add(vec![noise.loud()]);
+        let loud = add(vec![noise.loud(options.loud)]);
         let initial = add(initials);
         Ok(Self {
             frames,
