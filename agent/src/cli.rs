@@ -180,6 +180,8 @@ fn agent(options: Run) -> ExitCode {
     log(options.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Each has a stack and an arena of its own; that a few wait for others does no harm.
+        .max_blocking_threads(4)
         .enable_all()
         .build();
     let runtime = match runtime {

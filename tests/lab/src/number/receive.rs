@@ -36,6 +36,9 @@ pub struct ReceiveOptions {
     /// Receive by AF_XDP too, from the broker at this path, for the address listened at.
     #[arg(long)]
     pub af_xdp: Option<PathBuf>,
+    /// Frames of 2048 bytes to ask for.
+    #[arg(long, default_value_t = 4096)]
+    pub frames: u32,
     /// Receive by AF_XDP alone.
     #[arg(long, requires = "af_xdp")]
     pub without_udp: bool,
@@ -114,7 +117,7 @@ pub fn receive(
     let udp = (!options.without_udp).then(|| open(options.listen));
     let udp = udp.transpose()?;
     ready(options.listen);
-    let session = Session::new(broker, options.listen);
+    let session = Session::new(broker, options.listen, options.frames);
     receive_both(options, udp.as_ref(), session, arrivals, stop)
 }
 

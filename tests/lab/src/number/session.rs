@@ -17,6 +17,7 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Session {
     broker: PathBuf,
     endpoint: SocketAddr,
+    frames: u32,
     channel: Option<OwnedFd>,
     granted: Option<Granted>,
     receiver: Option<Receiver>,
@@ -28,10 +29,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(broker: &Path, endpoint: SocketAddr) -> Self {
+    pub(super) fn new(broker: &Path, endpoint: SocketAddr, frames: u32) -> Self {
         Self {
             broker: broker.to_owned(),
             endpoint,
+            frames,
             channel: None,
             granted: None,
             receiver: None,
@@ -95,7 +97,11 @@ impl Session {
                 let message = Message::Resume(Resume { granted, endpoint });
                 send(socket.as_fd(), &message, &[receiver.as_fd()])?;
             }
-            _ => send(socket.as_fd(), &Message::Hello(hello(endpoint)?), &[])?,
+            _ => send(
+                socket.as_fd(),
+                &Message::Hello(hello(endpoint, self.frames)?),
+                &[],
+            )?,
         }
         self.channel = Some(socket);
         Ok(())
@@ -153,15 +159,14 @@ impl Session {
     }
 }
 
-fn hello(endpoint: SocketAddr) -> Result<Hello, Errno> {
-    const FRAMES: u32 = 4096;
-    let geometry = Geometry::new(FRAMES, 2048).map_err(|_| Errno::INVAL)?;
+fn hello(endpoint: SocketAddr, frames: u32) -> Result<Hello, Errno> {
+    let geometry = Geometry::new(frames, 2048).map_err(|_| Errno::INVAL)?;
     Ok(Hello {
         endpoint,
         geometry,
         rings: Rings {
-            fill: FRAMES,
-            receive: FRAMES,
+            fill: frames,
+            receive: frames,
         },
     })
 }
