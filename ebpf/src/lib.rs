@@ -4,6 +4,7 @@ pub mod af_xdp;
 pub mod attach;
 pub mod broker;
 pub mod capability;
+pub mod direct;
 pub mod flows;
 pub mod kernel;
 pub mod loader;

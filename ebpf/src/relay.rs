@@ -6,6 +6,7 @@
 //! had come by the uplink, so nothing is lost when a socket goes.
 
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
 use aya::maps::xdp::XdpMapError;
@@ -235,11 +236,14 @@ impl Steering {
     /// # Errors
     /// What the kernel said to it.
     pub fn connect(&mut self, relay: &Relay, socket: &Socket) -> Result<(), KernelError> {
-        use std::os::fd::{AsFd as _, AsRawFd as _};
-        let fd = socket.as_fd().as_raw_fd();
-        self.sockets.set(relay.endpoint, fd, 0)?;
+        self.put(relay.endpoint, socket)?;
         let set = self.relays.set(relay.endpoint, relay.near.index, None, 0);
         set.map_err(refused)
+    }
+
+    /// Only tells which socket is the endpoint's.
+    pub(crate) fn put(&mut self, endpoint: u32, socket: &Socket) -> Result<(), KernelError> {
+        Ok(self.sockets.set(endpoint, socket.as_fd().as_raw_fd(), 0)?)
     }
 
     /// Takes the socket away; one that is gone already is no error. The device's entry goes with the device.

@@ -15,6 +15,7 @@ use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, XdpMode};
 use packets::quic::short;
 use packets::udp;
 use stoq_ebpf::af_xdp::{Counts, Geometry, Mode as Copying, Receiver, Rings, Socket, Umem};
+use stoq_ebpf::direct::{Direct, DirectError, Wanted};
 use stoq_ebpf::kernel::after_a_tick;
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf::relay::{Relay, Steering};
@@ -253,5 +254,54 @@ fn a_relay_is_taken_over_and_a_stranger_s_device_left_alone() {
         let refused = Relay::ensure(8, 1500).unwrap_err();
         assert_eq!(refused.errno, rustix::io::Errno::EXIST);
         ip("link show stoq8a");
+    });
+}
+
+/// The endpoint is at `near`; what `far` sends comes in there.
+fn wanted(scratch: &Scratch) -> Wanted<'_> {
+    Wanted {
+        interface: "near",
+        endpoint: "10.0.0.1:4433".parse().unwrap(),
+        geometry: Geometry::new(64, 2048).unwrap(),
+        rings: RINGS,
+        bpffs: &scratch.bpffs,
+    }
+}
+
+#[test]
+fn an_interface_s_packets_for_one_endpoint_are_received_directly() {
+    in_scratch(|scratch| {
+        let (direct, mut receiver) = Direct::open(&wanted(scratch)).unwrap();
+        let names = std::fs::read_dir(&scratch.bpffs).unwrap().flatten();
+        let names: Vec<_> = names
+            .map(|one| one.file_name().into_string().unwrap())
+            .collect();
+        assert!(!names.iter().any(|name| name.contains("stoq")), "{names:?}");
+        ip("addr add 10.0.0.2/24 dev far");
+        ip("neigh add 10.0.0.1 lladdr 02:00:00:00:00:07 dev far nud permanent");
+        let client = std::net::UdpSocket::bind("10.0.0.2:0").unwrap();
+        for (port, payload) in [(4433, b"one"), (80, b"two"), (4433, b"six")] {
+            client.send_to(payload, ("10.0.0.1", port)).unwrap();
+        }
+        let got = receive(&mut receiver, 2);
+        let payloads: Vec<_> = got.iter().map(|frame| &frame[42..45]).collect();
+        assert_eq!(payloads, [b"one", b"six"]);
+        drop(direct);
+        assert!(support::near().xdp.is_empty());
+        client.send_to(b"ten", "10.0.0.1:4433").unwrap();
+        assert_eq!(receiver.receive(1, |_| ()), 0);
+    });
+}
+
+#[test]
+fn another_s_program_on_the_interface_is_left_alone() {
+    in_scratch(|scratch| {
+        let first = Direct::open(&wanted(scratch)).unwrap();
+        let there = support::near().xdp;
+        let refused = Direct::open(&wanted(scratch)).unwrap_err();
+        assert!(matches!(refused, DirectError::Conflict { .. }), "{refused}");
+        assert_eq!(support::near().xdp, there);
+        drop(first);
+        Direct::open(&wanted(scratch)).unwrap();
     });
 }
