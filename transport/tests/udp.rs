@@ -178,6 +178,13 @@ async fn what_makes_no_sense_is_said_by_its_field() {
         ),
         (
             TransportConfig {
+                af_xdp_frames: 96,
+                ..loopback()
+            },
+            "af_xdp_frames: 96: ",
+        ),
+        (
+            TransportConfig {
                 bind: "192.0.2.1:1".parse().unwrap(),
                 ..TransportConfig::default()
             },
@@ -202,6 +209,8 @@ async fn what_makes_no_sense_is_said_by_its_field() {
 async fn without_the_feature_there_is_udp_and_no_ebpf_status() {
     let transport = StoqTransport::new(loopback()).await.unwrap();
     assert_eq!(transport.get_ebpf_status(), None);
-    let stoq::Backend::Udp { reason } = transport.backend();
+    let stoq::Backend::Udp { reason } = transport.backend() else {
+        panic!("{:?}", transport.backend());
+    };
     assert!(reason.contains("ebpf"), "{reason}");
 }
