@@ -92,7 +92,7 @@ async fn until_reason(transport: &StoqTransport, words: &str) {
             }
         }
     };
-    let said = tokio::time::timeout(Duration::from_secs(10), says).await;
+    let said = tokio::time::timeout(Duration::from_secs(20), says).await;
     assert!(said.is_ok(), "{words}: {:?}", transport.backend());
 }
 

@@ -7,8 +7,11 @@ mod support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use stoq::{CertificateDer, Congestion, ConnectionError, Error, StoqTransport, TransportConfig};
+use stoq::{
+    CertificateDer, Congestion, ConnectionError, Error, Profile, StoqTransport, TransportConfig,
+};
 use support::{NAME, ask, certificates, client, echo, loopback};
+use tokio::runtime::Builder;
 
 #[tokio::test]
 async fn bytes_come_back_under_every_congestion_control() {
@@ -25,6 +28,26 @@ async fn bytes_come_back_under_every_congestion_control() {
             ask(&client, server, &bytes).await == bytes,
             "{congestion:?}"
         );
+    }
+}
+
+#[test]
+fn bytes_come_back_in_every_profile_on_one_thread_and_on_several() {
+    for profile in [Profile::Auto, Profile::Latency, Profile::Throughput] {
+        for mut runtime in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = runtime.enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (root, identity) = certificates();
+                let config = || TransportConfig {
+                    profile,
+                    ..loopback()
+                };
+                let server = echo(config(), identity).await;
+                let client = client(config(), root).await;
+                let bytes = vec![7; 300_000];
+                assert!(ask(&client, server, &bytes).await == bytes, "{profile:?}");
+            });
+        }
     }
 }
 

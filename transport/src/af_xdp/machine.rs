@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use stoq_ebpf::broker::{Granted, Reason, Refused, VERSION};
 
-/// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for an answer: the agent may take 5 s to make a relay and 1 s to bind a socket to it.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// What the agent has refused may be granted later: an endpoint appears, a session ends.
 const REFUSED: Duration = Duration::from_secs(5);
 /// Another version goes away with an upgrade of either side only.
@@ -74,6 +74,7 @@ pub(super) struct Machine {
     /// Why all is not well; empty if it is.
     reason: String,
     calls: BackOff,
+    /// Who stalls again and again is steered to again later and later.
     offers: BackOff,
 }
 

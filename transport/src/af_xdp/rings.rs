@@ -217,12 +217,12 @@ impl Inner {
         0
     }
 
-    /// Drops the sessions that have ended: they are known to be empty.
+    /// Drops the sessions that have ended and are empty.
     fn bury(&mut self, now: Instant) {
         for slot in &mut self.slots {
             let past = &mut slot.past;
             slot.retired.retain(|(session, since)| {
-                let keep = now.duration_since(*since) < FAREWELL;
+                let keep = now.duration_since(*since) < FAREWELL || !session.is_empty();
                 if !keep {
                     *past = past.plus(session.counts());
                 }

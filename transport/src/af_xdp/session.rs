@@ -30,6 +30,8 @@ pub(super) struct Session {
     endpoint: IpAddr,
     /// Frames that were no datagram.
     unusable: u64,
+    /// Nothing was left the last time.
+    empty: bool,
 }
 
 impl Session {
@@ -55,6 +57,7 @@ impl Session {
             ready,
             endpoint,
             unusable: 0,
+            empty: false,
         })
     }
 
@@ -68,16 +71,15 @@ impl Session {
         let mut batch = Batch::new(buffers, metas, self.endpoint, mapped);
         let mut packets = 0;
         let unusable = &mut self.unusable;
-        while packets < MOST {
+        self.empty = false;
+        while packets < MOST && !self.empty && batch.left() > 0 {
             // Each may need a buffer of its own.
             let most = batch.left().min(MOST - packets);
             let got = self.receiver.receive(most, |packet| {
                 *unusable += u64::from(!put(&packet, &mut batch));
             });
             packets += got;
-            if got < most || most == 0 {
-                break;
-            }
+            self.empty = got < most;
         }
         batch.used()
     }
@@ -99,8 +101,18 @@ impl Session {
             if used > 0 {
                 return Poll::Ready(used);
             }
+            if !self.empty {
+                // Much that is of no use, and perhaps something behind it: others come first.
+                cx.waker().wake_by_ref();
+                break;
+            }
         }
         Poll::Pending
+    }
+
+    /// Whether nothing was left the last time.
+    pub(super) fn is_empty(&self) -> bool {
+        self.empty
     }
 
     /// Whether free frames are offered to the kernel.
