@@ -35,7 +35,7 @@ struct Options {
     bytes: usize,
 }
 
-type Failure = Box<dyn Error>;
+type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -44,7 +44,9 @@ async fn main() -> Result<(), Failure> {
     match words.as_slice() {
         ["server", options @ ..] => server(parse(options, "[::]:4433")?).await,
         ["client", address, options @ ..] => {
-            client(address.parse()?, parse(options, "[::]:0")?).await
+            let client = client(address.parse()?, parse(options, "[::]:0")?);
+            // Among the runtime's own threads, so that nothing has to wake another.
+            tokio::spawn(client).await?
         }
         _ => {
             println!("{USAGE}");
@@ -123,7 +125,7 @@ async fn answer(connection: Connection) {
             let bytes = from.read_to_end(MOST).await?;
             to.write_all(&bytes).await?;
             to.finish()?;
-            Ok::<_, Box<dyn Error + Send + Sync>>(())
+            Ok::<_, Failure>(())
         });
     }
 }

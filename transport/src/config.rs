@@ -79,8 +79,8 @@ pub enum Profile {
     /// What is never worse than either of the others: for now as [`Profile::Throughput`].
     #[default]
     Auto,
-    /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Other
-    /// tasks of the runtime run in between; it costs a processor that would have been idle.
+    /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Meanwhile
+    /// a thread of the runtime does little else, so it is for machines with processors to spare.
     Latency,
     /// Sleeps at once when there is nothing.
     Throughput,

@@ -104,8 +104,8 @@ impl Socket {
         used
     }
 
-    /// As [`poll_both`](Self::poll_both); for a while after something was sent or received the task
-    /// is run again at once where there is nothing.
+    /// As [`poll_both`](Self::poll_both), but for a while after something was sent or received it looks
+    /// again and again where there is nothing.
     fn poll_spinning(
         &self,
         spin: &Spin,
@@ -114,17 +114,33 @@ impl Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut polled = self.poll_both(cx, bufs, meta);
-        if polled.is_pending() && spin.goes_on() {
-            if let Some(used) = spin.receive(bufs, meta) {
-                polled = Poll::Ready(Ok(self.by_udp(used, meta)));
-            } else {
+        while polled.is_pending() && spin.goes_on() {
+            if let Some(used) = self.look(spin, bufs, meta) {
+                polled = Poll::Ready(Ok(used));
+            } else if spin.gives_way() {
                 cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         if polled.is_ready() {
             spin.begin();
         }
         polled
+    }
+
+    /// Whatever there is, without the runtime's help.
+    fn look(
+        &self,
+        spin: &Spin,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Option<usize> {
+        let used = self.sockets.receive(bufs, meta);
+        if used > 0 {
+            return Some(self.by_af_xdp(used));
+        }
+        let used = spin.receive(bufs, meta)?;
+        Some(self.by_udp(used, meta))
     }
 }
 

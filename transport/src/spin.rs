@@ -2,13 +2,17 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::udp::{RecvMeta, UdpSocketState};
 
 /// How long to look, after something was sent or received.
 const TIME: Duration = Duration::from_micros(50);
+
+/// Turns in which other tasks of the thread come first: those that deal with what was received, and
+/// those that they wake. More would have the runtime wake its other threads to share the work.
+const TURNS: u32 = 4;
 
 /// A look at the UDP socket that does not wait for the runtime to hear of it.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Spin {
     start: Instant,
     /// When to stop, ns after the start.
     until: AtomicU64,
+    /// Turns given to others since the start.
+    given: AtomicU32,
 }
 
 impl Spin {
@@ -30,6 +36,7 @@ impl Spin {
             state,
             start: Instant::now(),
             until: AtomicU64::new(0),
+            given: AtomicU32::new(TURNS),
         })
     }
 
@@ -37,6 +44,12 @@ impl Spin {
     pub(crate) fn begin(&self) {
         let until = self.now().saturating_add(TIME.as_nanos() as u64);
         self.until.store(until, Ordering::Relaxed);
+        self.given.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether to let others have a turn before looking again.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.given.fetch_add(1, Ordering::Relaxed) < TURNS
     }
 
     /// Whether the time is not over.
