@@ -9,7 +9,7 @@ use tokio::io::unix::AsyncFd;
 /// Has tokio watch a descriptor that does not block. Must be called within its runtime.
 #[expect(
     deprecated,
-    reason = "unsound for types that do not own what they name, as OwnedFd does; what replaces it is unsafe for all"
+    reason = "unsound only for types that do not own what they name, and OwnedFd does; this crate forbids what replaces it"
 )]
 pub(super) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, interest)
