@@ -76,7 +76,7 @@ impl Default for AfXdp {
 /// What the processor's time is spent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// What is never worse than either of the others: for now as [`Profile::Throughput`].
+    /// Whatever is never worse than [`Profile::Throughput`]; for now the same.
     #[default]
     Auto,
     /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Meanwhile

@@ -6,8 +6,9 @@ use quinn::udp::EcnCodepoint;
 use stoq_ebpf_abi::Bytes;
 use stoq_ebpf_abi::parse::{self, Addr};
 
-/// Bytes that hold any headers the parser follows: Ethernet with two tags, IPv6, a few extensions.
-pub(super) const HEADERS: usize = 256;
+/// Bytes that hold Ethernet with two tags, IPv4 with all the options there can be, or IPv6 with 58
+/// bytes of extensions, and UDP.
+pub(super) const HEADERS: usize = 128;
 
 /// The beginning of a frame, and the length of all of it.
 pub(super) struct Headers<'a> {

@@ -198,7 +198,10 @@ fn talk(node: &Node, connection: &OwnedFd, sessions: Sessions, heard: &Mutex<Vec
                 send(connection.as_fd(), &refused, &[]).unwrap();
             }
             Message::Ready => {
-                node.connect(&socket.take().unwrap());
+                // Said again, the socket is there already.
+                if let Some(socket) = socket.take() {
+                    node.connect(&socket);
+                }
                 send(connection.as_fd(), &Message::Steered(true), &[]).unwrap();
             }
             other => panic!("{other:?}"),
