@@ -1,9 +1,12 @@
 //! What a transport is told.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::Error;
 
 /// Everything a transport is told, with the defaults that users of quinn expect.
 #[derive(Debug)]
@@ -38,6 +41,49 @@ pub struct TransportConfig {
     /// Largest UDP payload that is tried on a path, bytes; as far as it gets there, it is used. 1452,
     /// what an Ethernet of 1500 carries in IPv6, by default.
     pub largest_datagram: u16,
+    /// Who is asked for an AF_XDP socket. The agent, at `/run/stoq/afxdp.sock`, by default; without
+    /// the feature `ebpf` nobody is.
+    pub af_xdp: AfXdp,
+    /// Frames of memory to ask for, one for each packet that may wait: a power of two from 64 to
+    /// 65,536. A frame is 2048 bytes, or 4096 if [`largest_datagram`](Self::largest_datagram) needs
+    /// that. 4096, so 8 MiB, by default.
+    pub af_xdp_frames: u32,
+    /// What the processor's time is spent on. [`Profile::Auto`] by default.
+    pub profile: Profile,
+}
+
+/// Who is asked for an AF_XDP socket to receive by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfXdp {
+    /// Nobody: everything comes by UDP.
+    Off,
+    /// The node's agent, for the address and port that are bound; with a wildcard for the addresses
+    /// that packets are sent from. A port of the kernel's choice belongs to no `StoqTransport`, so
+    /// nobody is asked for that.
+    Broker {
+        /// Its Unix socket.
+        socket: PathBuf,
+    },
+}
+
+impl Default for AfXdp {
+    fn default() -> Self {
+        let socket = PathBuf::from("/run/stoq/afxdp.sock");
+        Self::Broker { socket }
+    }
+}
+
+/// What the processor's time is spent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Whatever is never worse than [`Profile::Throughput`]; for now the same.
+    #[default]
+    Auto,
+    /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Meanwhile
+    /// a thread of the runtime does little else, so it is for machines with processors to spare.
+    Latency,
+    /// Sleeps at once when there is nothing.
+    Throughput,
 }
 
 /// What a server shows.
@@ -61,6 +107,20 @@ pub enum Congestion {
     NewReno,
 }
 
+impl TransportConfig {
+    /// What no other part looks at in every build.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let frames = self.af_xdp_frames;
+        if frames.is_power_of_two() && (64..=65_536).contains(&frames) {
+            return Ok(());
+        }
+        Err(Error::Config {
+            field: "af_xdp_frames",
+            reason: format!("{frames}: a power of two from 64 to 65536 is possible"),
+        })
+    }
+}
+
 impl Default for TransportConfig {
     fn default() -> Self {
         // 100 ms at 100 Mbit/s, as in quinn.
@@ -80,6 +140,9 @@ impl Default for TransportConfig {
             migration: true,
             datagram_buffer: Some(WINDOW as usize),
             largest_datagram: 1452,
+            af_xdp: AfXdp::default(),
+            af_xdp_frames: 4096,
+            profile: Profile::default(),
         }
     }
 }

@@ -17,24 +17,36 @@
 //! ```
 //!
 //! The feature `ebpf` is off by default. It changes no type: without it there is no eBPF status,
-//! and everything is carried by UDP.
+//! and everything is carried by UDP. The feature `prometheus` shows what is counted to a registry.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "ebpf")]
+mod af_xdp;
+#[cfg(not(feature = "ebpf"))]
+#[path = "no_af_xdp.rs"]
+mod af_xdp;
 mod config;
+mod connection;
 #[cfg(feature = "ebpf")]
 mod ebpf;
 mod error;
+pub mod metrics;
+#[cfg(all(test, feature = "ebpf"))]
+#[path = "../../ebpf/abi/tests/packets/mod.rs"]
+mod packets;
 mod quic;
 mod socket;
+mod spin;
 mod status;
 mod tls;
 mod transport;
 
-pub use config::{Congestion, Identity, TransportConfig};
+pub use config::{AfXdp, Congestion, Identity, Profile, TransportConfig};
+pub use connection::Connection;
 pub use error::Error;
 pub use quinn::{
-    Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError,
+    ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError,
     rustls::pki_types::{CertificateDer, PrivateKeyDer},
 };
-pub use status::{Backend, EbpfStatus, Gate, GateState};
+pub use status::{Backend, Copying, EbpfStatus, Gate, GateState, Route};
 pub use transport::StoqTransport;

@@ -1,15 +1,21 @@
-//! The socket below quinn: UDP, with trains of segments kept to what one datagram of IP can be.
+//! The socket below quinn: sends by UDP, with trains of segments kept to what one datagram of IP
+//! can be; receives by UDP and by AF_XDP.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 use socket2::{Domain, Protocol, Type};
+
+use crate::af_xdp::{Asking, Sockets};
+use crate::spin::Spin;
+use crate::{Profile, TransportConfig};
 
 /// Largest UDP payload in IPv4, bytes. The kernel refuses a train of segments that is longer in all.
 const LARGEST: usize = 65_507;
@@ -32,15 +38,115 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 pub(crate) struct Socket {
     udp: Arc<dyn AsyncUdpSocket>,
     segments: usize,
+    sockets: Sockets,
+    /// Ends with the socket.
+    _asking: Asking,
+    /// Whether AF_XDP comes before UDP the next time: what has given something comes last.
+    af_xdp_first: AtomicBool,
+    /// Datagrams that came by UDP.
+    received: Arc<AtomicU64>,
+    spin: Option<Spin>,
 }
 
 impl Socket {
-    /// Over a bound UDP socket, for datagrams of up to `largest` bytes.
-    pub(crate) fn new(udp: UdpSocket, largest: u16) -> io::Result<Self> {
+    /// Over a bound UDP socket, and what the agent will hand over. What comes by UDP is added to `received`.
+    pub(crate) fn new(
+        udp: UdpSocket,
+        config: &TransportConfig,
+        sockets: Sockets,
+        asking: Asking,
+        received: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
+        let spins = config.profile == Profile::Latency;
+        let spin = spins.then(|| Spin::new(&udp)).transpose()?;
         let udp = TokioRuntime.wrap_udp_socket(udp)?;
-        let segments = segments(udp.max_transmit_segments(), largest);
-        Ok(Self { udp, segments })
+        let segments = segments(udp.max_transmit_segments(), config.largest_datagram);
+        Ok(Self {
+            udp,
+            segments,
+            sockets,
+            _asking: asking,
+            af_xdp_first: AtomicBool::new(false),
+            received,
+            spin,
+        })
     }
+
+    /// Whatever there is, from whom had nothing the last time; else the task is woken by either.
+    fn poll_both(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if self.af_xdp_first.load(Ordering::Relaxed) {
+            let used = self.sockets.receive(bufs, meta);
+            if used > 0 {
+                return Poll::Ready(Ok(self.by_af_xdp(used)));
+            }
+        }
+        if let Poll::Ready(got) = self.udp.poll_recv(cx, bufs, meta) {
+            return Poll::Ready(got.map(|used| self.by_udp(used, meta)));
+        }
+        let polled = self.sockets.poll_receive(cx, bufs, meta);
+        polled.map(|used| Ok(self.by_af_xdp(used)))
+    }
+
+    fn by_af_xdp(&self, used: usize) -> usize {
+        self.af_xdp_first.store(false, Ordering::Relaxed);
+        used
+    }
+
+    fn by_udp(&self, used: usize, meta: &[RecvMeta]) -> usize {
+        self.af_xdp_first.store(true, Ordering::Relaxed);
+        let datagrams = meta.iter().take(used).map(datagrams).sum();
+        self.received.fetch_add(datagrams, Ordering::Relaxed);
+        used
+    }
+
+    /// As [`poll_both`](Self::poll_both), but for a while after something was sent or received it looks
+    /// again and again where there is nothing.
+    fn poll_spinning(
+        &self,
+        spin: &Spin,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut polled = self.poll_both(cx, bufs, meta);
+        while polled.is_pending() && spin.goes_on() {
+            if let Some(used) = self.look(spin, bufs, meta) {
+                polled = Poll::Ready(Ok(used));
+            } else if spin.gives_way() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        if polled.is_ready() {
+            spin.begin();
+        }
+        polled
+    }
+
+    /// Whatever there is, without the runtime's help.
+    fn look(
+        &self,
+        spin: &Spin,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Option<usize> {
+        let used = self.sockets.receive(bufs, meta);
+        if used > 0 {
+            return Some(self.by_af_xdp(used));
+        }
+        let used = spin.receive(bufs, meta)?;
+        Some(self.by_udp(used, meta))
+    }
+}
+
+/// Datagrams in one buffer.
+fn datagrams(meta: &RecvMeta) -> u64 {
+    meta.len.div_ceil(meta.stride.max(1)).max(1) as u64
 }
 
 /// Segments of `largest` bytes that fit one train.
@@ -54,6 +160,10 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        // What is sent is often answered.
+        if let Some(spin) = &self.spin {
+            spin.begin();
+        }
         self.udp.try_send(transmit)
     }
 
@@ -63,7 +173,10 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.udp.poll_recv(cx, bufs, meta)
+        match &self.spin {
+            Some(spin) => self.poll_spinning(spin, cx, bufs, meta),
+            None => self.poll_both(cx, bufs, meta),
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

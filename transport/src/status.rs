@@ -46,7 +46,34 @@ pub enum GateState {
 pub enum Backend {
     /// The kernel's UDP socket.
     Udp {
-        /// Why nothing faster.
+        /// Why nothing faster: the agent's words, if it said something.
         reason: String,
     },
+    /// An AF_XDP socket. What no flow was admitted for yet still comes by UDP.
+    AfXdp {
+        /// Which way packets get into it.
+        route: Route,
+        /// How they get into its memory.
+        copying: Copying,
+        /// Why not all is as good as it could be; empty if it is.
+        reason: String,
+    },
+}
+
+/// Which way packets get into an AF_XDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// From the uplink through a pair of devices that is this endpoint's.
+    Relay,
+    /// From the interface itself.
+    Direct,
+}
+
+/// How packets get into an AF_XDP socket's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copying {
+    /// The kernel copies them.
+    Copy,
+    /// The device writes them there.
+    ZeroCopy,
 }

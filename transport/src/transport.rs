@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quinn::{Connection, Endpoint, TokioRuntime, VarInt};
+use quinn::{Endpoint, TokioRuntime, VarInt};
 
+use crate::af_xdp::Sockets;
+use crate::metrics::{Metrics, Observer};
 use crate::socket::{self, Socket};
-use crate::{Backend, EbpfStatus, Error, TransportConfig, quic};
+use crate::{Backend, Connection, EbpfStatus, Error, TransportConfig, quic};
 
 /// A QUIC endpoint: connects, accepts, or both. Cloned handles share it.
 #[derive(Clone, Debug)]
@@ -14,6 +16,7 @@ pub struct StoqTransport {
     endpoint: Endpoint,
     client: bool,
     ebpf: Option<EbpfStatus>,
+    observer: Observer,
 }
 
 impl StoqTransport {
@@ -23,13 +26,17 @@ impl StoqTransport {
     /// # Errors
     /// A configuration that makes no sense, certificates that are none, an address that can't be had.
     pub async fn new(config: TransportConfig) -> Result<Self, Error> {
+        config.check()?;
         let transport = quic::transport(&config)?;
         let client = quic::client(&config, &transport)?;
         let server = quic::server(&config, &transport)?;
         let address = config.bind;
         let refused = |source| Error::Bind { address, source };
         let udp = socket::bind(address).map_err(refused)?;
-        let socket = Socket::new(udp, config.largest_datagram).map_err(refused)?;
+        let local = udp.local_addr().map_err(refused)?;
+        let (sockets, asking) = Sockets::ask(&config, local)?;
+        let observer = Observer::new(sockets.clone());
+        let socket = Socket::new(udp, &config, sockets, asking, observer.udp()).map_err(refused)?;
         let mut endpoint = Endpoint::new_with_abstract_socket(
             quic::endpoint(&config)?,
             server,
@@ -45,6 +52,7 @@ impl StoqTransport {
             endpoint,
             client: may_connect,
             ebpf: probe().await,
+            observer,
         })
     }
 
@@ -56,7 +64,8 @@ impl StoqTransport {
         if !self.client {
             return Err(Error::NoRoots);
         }
-        Ok(self.endpoint.connect(address, name)?.await?)
+        let connection = self.endpoint.connect(address, name)?.await?;
+        Ok(self.observer.observe(connection))
     }
 
     /// The next connection whose handshake is done or has failed; `None` once the transport is closed.
@@ -65,7 +74,8 @@ impl StoqTransport {
     /// Those of one handshake: the next call goes on with others.
     pub async fn accept(&self) -> Option<Result<Connection, Error>> {
         let incoming = self.endpoint.accept().await?;
-        Some(incoming.await.map_err(Error::from))
+        let accepted = incoming.await.map_err(Error::from);
+        Some(accepted.map(|connection| self.observer.observe(connection)))
     }
 
     /// Where it is bound.
@@ -93,14 +103,23 @@ impl StoqTransport {
 
     /// What packets are received by now, and why by nothing faster.
     pub fn backend(&self) -> Backend {
-        let reason = if cfg!(feature = "ebpf") {
-            "no AF_XDP socket was asked for"
-        } else {
-            "built without the feature ebpf"
-        };
-        Backend::Udp {
-            reason: reason.to_owned(),
-        }
+        self.observer.backend()
+    }
+
+    /// What was received and lost so far, and how the live connections are.
+    pub fn metrics(&self) -> Metrics {
+        self.observer.metrics()
+    }
+
+    /// The same for a Prometheus registry, with the bound address as the label `local`. It keeps the
+    /// transport's numbers, not the transport.
+    ///
+    /// # Errors
+    /// The kernel does not say where the transport is bound.
+    #[cfg(feature = "prometheus")]
+    pub fn collector(&self) -> std::io::Result<crate::metrics::Collector> {
+        let local = self.local_addr()?;
+        Ok(crate::metrics::Collector::new(self.observer.clone(), local))
     }
 }
 

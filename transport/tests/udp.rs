@@ -2,74 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
 
+mod support;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use stoq::{
-    CertificateDer, Congestion, ConnectionError, Error, Identity, StoqTransport, TransportConfig,
+    CertificateDer, Congestion, ConnectionError, Error, Profile, StoqTransport, TransportConfig,
 };
-
-const NAME: &str = "server.stoq.test";
-
-/// An authority's certificate, and an identity for [`NAME`] that leads to it.
-fn certificates() -> (CertificateDer<'static>, Identity) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&key).unwrap().der().clone();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-    let chain = vec![params.signed_by(&key, &issuer).unwrap().der().clone()];
-    let key = key.serialize_der().try_into().unwrap();
-    (root, Identity { chain, key })
-}
-
-fn loopback() -> TransportConfig {
-    TransportConfig {
-        bind: "127.0.0.1:0".parse().unwrap(),
-        idle_timeout: Some(Duration::from_secs(5)),
-        ..TransportConfig::default()
-    }
-}
-
-/// A server that sends every stream's bytes back.
-async fn echo(config: TransportConfig, identity: Identity) -> SocketAddr {
-    let identity = Some(identity);
-    let server = StoqTransport::new(TransportConfig { identity, ..config })
-        .await
-        .unwrap();
-    let address = server.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Some(accepted) = server.accept().await {
-            let Ok(connection) = accepted else { continue };
-            tokio::spawn(async move {
-                while let Ok((mut to, mut from)) = connection.accept_bi().await {
-                    let bytes = from.read_to_end(1 << 20).await.unwrap();
-                    to.write_all(&bytes).await.unwrap();
-                    to.finish().unwrap();
-                }
-            });
-        }
-    });
-    address
-}
-
-async fn client(config: TransportConfig, root: CertificateDer<'static>) -> StoqTransport {
-    let roots = vec![root];
-    StoqTransport::new(TransportConfig { roots, ..config })
-        .await
-        .unwrap()
-}
-
-async fn ask(client: &StoqTransport, server: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let connection = client.connect(server, NAME).await.unwrap();
-    let (mut to, mut from) = connection.open_bi().await.unwrap();
-    to.write_all(bytes).await.unwrap();
-    to.finish().unwrap();
-    from.read_to_end(1 << 20).await.unwrap()
-}
+use support::{NAME, ask, certificates, client, echo, loopback};
+use tokio::runtime::Builder;
 
 #[tokio::test]
 async fn bytes_come_back_under_every_congestion_control() {
@@ -86,6 +28,26 @@ async fn bytes_come_back_under_every_congestion_control() {
             ask(&client, server, &bytes).await == bytes,
             "{congestion:?}"
         );
+    }
+}
+
+#[test]
+fn bytes_come_back_in_every_profile_on_one_thread_and_on_several() {
+    for profile in [Profile::Auto, Profile::Latency, Profile::Throughput] {
+        for mut runtime in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = runtime.enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (root, identity) = certificates();
+                let config = || TransportConfig {
+                    profile,
+                    ..loopback()
+                };
+                let server = echo(config(), identity).await;
+                let client = client(config(), root).await;
+                let bytes = vec![7; 300_000];
+                assert!(ask(&client, server, &bytes).await == bytes, "{profile:?}");
+            });
+        }
     }
 }
 
@@ -178,6 +140,13 @@ async fn what_makes_no_sense_is_said_by_its_field() {
         ),
         (
             TransportConfig {
+                af_xdp_frames: 96,
+                ..loopback()
+            },
+            "af_xdp_frames: 96: ",
+        ),
+        (
+            TransportConfig {
                 bind: "192.0.2.1:1".parse().unwrap(),
                 ..TransportConfig::default()
             },
@@ -202,6 +171,8 @@ async fn what_makes_no_sense_is_said_by_its_field() {
 async fn without_the_feature_there_is_udp_and_no_ebpf_status() {
     let transport = StoqTransport::new(loopback()).await.unwrap();
     assert_eq!(transport.get_ebpf_status(), None);
-    let stoq::Backend::Udp { reason } = transport.backend();
+    let stoq::Backend::Udp { reason } = transport.backend() else {
+        panic!("{:?}", transport.backend());
+    };
     assert!(reason.contains("ebpf"), "{reason}");
 }

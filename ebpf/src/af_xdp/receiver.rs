@@ -165,6 +165,11 @@ impl Receiver {
         }
     }
 
+    /// Whether the kernel has a free frame to receive into.
+    pub fn is_primed(&self) -> bool {
+        self.fill.has_frames()
+    }
+
     /// What came in so far.
     pub fn counts(&self) -> Counts {
         self.counts

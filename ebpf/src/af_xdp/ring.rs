@@ -116,6 +116,11 @@ impl Fill {
         self.ring.size.saturating_sub(self.next.wrapping_sub(taken))
     }
 
+    /// Whether the other end has frames left.
+    pub(super) fn has_frames(&self) -> bool {
+        self.room() < self.ring.size
+    }
+
     /// Offers the frame at `address`; it is seen once it is [published](Self::publish). There must be room.
     pub(super) fn push(&mut self, address: u64) {
         if let Some(entry) = self.ring.entry(self.next, 0) {
@@ -258,6 +263,7 @@ mod tests {
             set(&memory, LAYOUT.consumer, start);
             let mut fill = Fill::new(memory, LAYOUT, 64).unwrap();
             assert_eq!(fill.room(), 64);
+            assert!(!fill.has_frames());
             for frame in 0..64 {
                 fill.push(frame * 2048);
             }
@@ -265,6 +271,7 @@ mod tests {
             assert_eq!(fill.room(), 0, "{start}");
             set(&fill.ring.memory, LAYOUT.consumer, start.wrapping_add(10));
             assert_eq!(fill.room(), 10, "{start}");
+            assert!(fill.has_frames());
         }
     }
 

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 5] = [
     ("stoq-crds", &[]),
     ("stoq-ebpf", &["stoq-ebpf-abi"]),
     ("stoq-agent", &["stoq-crds", "stoq-ebpf", "stoq-ebpf-abi"]),
-    ("stoq", &["stoq-ebpf"]),
+    ("stoq", &["stoq-ebpf", "stoq-ebpf-abi"]),
 ];
 
 /// What a crate of ours must not reach, by any way, in a build without tests.
