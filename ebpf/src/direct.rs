@@ -1,6 +1,6 @@
 //! AF_XDP on an interface itself, with no agent: for a process with enough privilege of its own.
 //!
-//! `stoq_relay` goes onto the interface and hands what comes for one endpoint to a socket there, and
+//! `stoq_relay` goes onto the interface and hands what comes for some endpoints to a socket there, and
 //! all else to the kernel. Nothing is pinned: with the process, or with its [`Direct`], it is gone.
 
 use std::fs;
@@ -25,8 +25,8 @@ use crate::tables::{Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tabl
 pub struct Wanted<'a> {
     /// Name of the interface that the packets come in by.
     pub interface: &'a str,
-    /// Where they go to: an address of that interface, and a UDP port.
-    pub endpoint: SocketAddr,
+    /// Where they go to: addresses of that interface, and a UDP port of each.
+    pub endpoints: &'a [SocketAddr],
     /// The memory.
     pub geometry: Geometry,
     /// The rings.
@@ -102,11 +102,13 @@ impl Direct {
                 ..Options::default()
             },
         )?;
-        let endpoint = steer(&mut Tables::open(&pins.maps())?, wanted.endpoint)?;
+        let endpoints = steer(&mut Tables::open(&pins.maps())?, wanted.endpoints)?;
         let mut steering = Steering::open(&pins.maps())?;
         let (umem, socket) = socket(&interface, wanted)?;
-        let put = steering.put(endpoint, &socket);
-        put.map_err(kernel("put the socket behind the program"))?;
+        for endpoint in endpoints {
+            let put = steering.put(endpoint, &socket);
+            put.map_err(kernel("put the socket behind the program"))?;
+        }
         let receiver = Receiver::open(socket, umem, wanted.rings);
         let receiver = receiver.map_err(kernel("map the rings"))?;
         let program = loaded.program("stoq_relay")?;
@@ -119,9 +121,9 @@ impl Direct {
 /// Only what the endpoint's own observation needs.
 const FLOWS: u32 = 1024;
 
-/// The endpoint's id in the tables.
-fn steer(tables: &mut Tables, endpoint: SocketAddr) -> Result<u32, TablesError> {
-    let desired = DesiredEndpoint {
+/// The endpoints' ids in the tables.
+fn steer(tables: &mut Tables, endpoints: &[SocketAddr]) -> Result<Vec<u32>, TablesError> {
+    let desired = |endpoint: &SocketAddr| DesiredEndpoint {
         addr: endpoint.ip(),
         port: endpoint.port(),
         quic: true,
@@ -134,15 +136,14 @@ fn steer(tables: &mut Tables, endpoint: SocketAddr) -> Result<u32, TablesError> 
         name: "stoq/direct".to_owned(),
         policy: PolicySpec::default(),
         per_pod_counters: false,
-        endpoints: vec![desired],
+        endpoints: endpoints.iter().map(desired).collect(),
     };
     let applied = tables.apply(&Desired {
         transports: vec![transport],
         nodes: Vec::new(),
     })?;
-    let mut endpoints = applied.transports.iter().flat_map(|one| &one.endpoints);
-    // Fresh tables have room for one.
-    Ok(endpoints.next().map_or(0, |endpoint| endpoint.id))
+    let endpoints = applied.transports.iter().flat_map(|one| &one.endpoints);
+    Ok(endpoints.map(|endpoint| endpoint.id).collect())
 }
 
 fn socket(interface: &Interface, wanted: &Wanted<'_>) -> Result<(Umem, Socket), DirectError> {

@@ -257,11 +257,16 @@ fn a_relay_is_taken_over_and_a_stranger_s_device_left_alone() {
     });
 }
 
+const DIRECT: std::net::SocketAddr = std::net::SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+    4433,
+);
+
 /// The endpoint is at `near`; what `far` sends comes in there.
 fn wanted(scratch: &Scratch) -> Wanted<'_> {
     Wanted {
         interface: "near",
-        endpoint: "10.0.0.1:4433".parse().unwrap(),
+        endpoints: &[DIRECT],
         geometry: Geometry::new(64, 2048).unwrap(),
         rings: RINGS,
         bpffs: &scratch.bpffs,

@@ -2,6 +2,7 @@
 
 mod batch;
 mod broker;
+mod direct;
 mod endpoints;
 mod frame;
 mod machine;
@@ -11,6 +12,7 @@ mod watch;
 
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -18,10 +20,11 @@ use quinn::udp::RecvMeta;
 use stoq_ebpf::af_xdp::Geometry;
 use tokio::task::JoinSet;
 
-use self::broker::{Client, Wish};
+use self::broker::Client;
+use self::direct::Direct;
 use self::rings::Rings;
 use crate::metrics::AfXdpCounts;
-use crate::{AfXdp, Backend, Error, TransportConfig};
+use crate::{AfXdp, Backend, Error, Route, TransportConfig};
 
 /// What a transport knows of its AF_XDP sockets.
 #[derive(Clone, Debug)]
@@ -52,15 +55,35 @@ impl Sockets {
         local: SocketAddr,
     ) -> Result<(Self, Asking), Error> {
         let geometry = geometry(config)?;
-        let (wishes, idle) = match wishes(config, local, geometry) {
-            Ok(wishes) => (wishes, ""),
-            Err(idle) => (Vec::new(), idle),
-        };
-        let rings = Arc::new(Rings::new(wishes.len(), local.is_ipv6()));
         let mut tasks = JoinSet::new();
-        for (slot, wish) in wishes.into_iter().enumerate() {
-            tasks.spawn(Client::new(wish, rings.clone(), slot).run());
-        }
+        let (rings, idle) = match wish(config, local) {
+            Ok((Wish::Agent(broker), endpoints)) => {
+                let rings = Rings::new(endpoints.len(), local.is_ipv6(), Route::Relay);
+                let rings = Arc::new(rings);
+                for (slot, endpoint) in endpoints.into_iter().enumerate() {
+                    let wish = broker::Wish {
+                        broker: broker.to_owned(),
+                        endpoint,
+                        geometry,
+                    };
+                    tasks.spawn(Client::new(wish, rings.clone(), slot).run());
+                }
+                (rings, "")
+            }
+            Ok((Wish::Direct(interface, bpffs), endpoints)) => {
+                let rings = Arc::new(Rings::new(1, local.is_ipv6(), Route::Direct));
+                let direct = Direct {
+                    interface: interface.to_owned(),
+                    bpffs: bpffs.to_owned(),
+                    endpoints,
+                    geometry,
+                    rings: rings.clone(),
+                };
+                tasks.spawn(direct.run());
+                (rings, "")
+            }
+            Err(idle) => (Arc::new(Rings::new(0, local.is_ipv6(), Route::Relay)), idle),
+        };
         let asking = Asking {
             tasks,
             rings: rings.clone(),
@@ -96,28 +119,32 @@ impl Sockets {
     }
 }
 
-/// What to ask for, or why for nothing.
-fn wishes(
+/// Of whom a socket is had.
+enum Wish<'a> {
+    /// The agent that listens there.
+    Agent(&'a Path),
+    /// Nobody: it is put onto this interface, with the help of this BPF file system.
+    Direct(&'a str, &'a Path),
+}
+
+/// Of whom, and for which addresses, or why of nobody.
+fn wish(
     config: &TransportConfig,
     local: SocketAddr,
-    geometry: Geometry,
-) -> Result<Vec<Wish>, &'static str> {
-    let AfXdp::Broker { socket } = &config.af_xdp else {
-        return Err("AF_XDP is off in the configuration");
+) -> Result<(Wish<'_>, Vec<SocketAddr>), &'static str> {
+    let wish = match &config.af_xdp {
+        AfXdp::Off => return Err("AF_XDP is off in the configuration"),
+        AfXdp::Broker { .. } if config.bind.port() == 0 => {
+            return Err("no StoqTransport selects a port of the kernel's choice");
+        }
+        AfXdp::Broker { socket } => Wish::Agent(socket),
+        AfXdp::Direct { interface, bpffs } => Wish::Direct(interface, bpffs),
     };
-    if config.bind.port() == 0 {
-        return Err("no StoqTransport selects a port of the kernel's choice");
-    }
     let endpoints = endpoints::endpoints(local, endpoints::source);
     if endpoints.is_empty() {
         return Err("the host has no address to be reached at");
     }
-    let wish = |endpoint| Wish {
-        broker: socket.clone(),
-        endpoint,
-        geometry,
-    };
-    Ok(endpoints.into_iter().map(wish).collect())
+    Ok((wish, endpoints))
 }
 
 fn geometry(config: &TransportConfig) -> Result<Geometry, Error> {

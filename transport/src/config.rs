@@ -64,6 +64,14 @@ pub enum AfXdp {
         /// Its Unix socket.
         socket: PathBuf,
     },
+    /// Nobody: this process puts a program onto the interface itself, for which it needs the privileges
+    /// of an agent. It goes with the transport. An interface that has another's program is left alone.
+    Direct {
+        /// The interface that packets come in by. Those of its first queue come by AF_XDP.
+        interface: String,
+        /// Where a BPF file system is mounted, `/sys/fs/bpf` as a rule. Nothing stays there.
+        bpffs: PathBuf,
+    },
 }
 
 impl Default for AfXdp {

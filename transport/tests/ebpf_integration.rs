@@ -16,7 +16,7 @@ use ends::{Client, SERVER, Server};
 use node::{Agent, Node, Sessions};
 use scratch::{Scratch, in_scratch, ip};
 use stoq::metrics::Metrics;
-use stoq::{Backend, Copying, Profile, Route};
+use stoq::{AfXdp, Backend, Copying, Profile, Route};
 use stoq_ebpf::broker::{Message, Reason, Refused};
 
 /// Bytes of one question, and of its answer.
@@ -40,14 +40,29 @@ fn by_udp(metrics: &Metrics, words: &str) -> bool {
 
 /// A node with an agent's socket path, its server, and a connected client.
 fn on_a_node(profile: Profile, test: impl FnOnce(&Arc<Node>, &Path, &Server, &Client) + Send) {
+    on_a_wire(
+        |scratch| {
+            let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());
+            let dir = tempfile::tempdir().unwrap();
+            let broker = dir.path().join("afxdp.sock");
+            let socket = broker.clone();
+            let server = Server::start(AfXdp::Broker { socket }, profile);
+            (server, (node, dir, broker))
+        },
+        |server, client, (node, _, broker)| test(node, broker, server, client),
+    );
+}
+
+/// A server at `near`, and a client at the other end of the wire.
+fn on_a_wire<T: Send>(
+    start: impl FnOnce(&Scratch) -> (Server, T) + Send,
+    test: impl FnOnce(&Server, &Client, &T) + Send,
+) {
     in_scratch(|scratch| {
         ip("addr add 10.0.0.1/24 dev near");
         // The family that has no address is not asked for; the other has no route but the wire.
         ip("route add default via 10.0.0.2 dev near");
-        let dir = tempfile::tempdir().unwrap();
-        let broker = dir.path().join("afxdp.sock");
-        let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());
-        let server = Server::start(&broker, profile);
+        let (server, rest) = start(scratch);
         let root = server.root.clone();
         let (here, there) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -76,7 +91,7 @@ fn on_a_node(profile: Profile, test: impl FnOnce(&Arc<Node>, &Path, &Server, &Cl
             let namespace = there.recv().unwrap();
             ip(&format!("link set far netns {namespace}"));
             let client = client.recv().unwrap();
-            test(&node, &broker, &server, &client);
+            test(&server, &client, &rest);
             drop(client);
             drop(done);
         });
@@ -193,6 +208,44 @@ fn a_device_that_goes_takes_the_session_with_it_and_nothing_else() {
         drop(agent);
         node.remove_relay();
         server.until("device gone", |metrics| by_udp(metrics, "agent"));
+        is_not_steered(server, client);
+    });
+}
+
+fn direct(scratch: &Scratch) -> Server {
+    let af_xdp = AfXdp::Direct {
+        interface: "near".to_owned(),
+        bpffs: scratch.bpffs.clone(),
+    };
+    Server::start(af_xdp, Profile::Auto)
+}
+
+#[test]
+fn with_no_agent_packets_come_from_the_interface_itself() {
+    on_a_wire(
+        |scratch| (direct(scratch), ()),
+        |server, client, ()| {
+            server.until("on the interface", |metrics| {
+                let direct = Backend::AfXdp {
+                    route: Route::Direct,
+                    copying: Copying::Copy,
+                    reason: String::new(),
+                };
+                metrics.backend == direct
+            });
+            is_steered(server, client);
+        },
+    );
+}
+
+#[test]
+fn an_interface_with_another_s_program_is_left_to_it() {
+    let start = |scratch: &Scratch| {
+        let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());
+        (direct(scratch), node)
+    };
+    on_a_wire(start, |server, client, _| {
+        server.until("refused", |metrics| by_udp(metrics, "of another"));
         is_not_steered(server, client);
     });
 }

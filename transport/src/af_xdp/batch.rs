@@ -12,8 +12,8 @@ pub(super) struct Batch<'a, 'b> {
     buffers: &'a mut [IoSliceMut<'b>],
     metas: &'a mut [RecvMeta],
     used: usize,
-    /// The endpoint's own address. A frame may still carry a front end's, from which nobody here could answer.
-    local: IpAddr,
+    /// The endpoint's own address, where a frame may still carry a front end's, from which nobody here could answer.
+    local: Option<IpAddr>,
     /// Whether IPv4 sources are shown as IPv6, as a socket for both families does.
     mapped: bool,
 }
@@ -22,7 +22,7 @@ impl<'a, 'b> Batch<'a, 'b> {
     pub(super) fn new(
         buffers: &'a mut [IoSliceMut<'b>],
         metas: &'a mut [RecvMeta],
-        local: IpAddr,
+        local: Option<IpAddr>,
         mapped: bool,
     ) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl<'a, 'b> Batch<'a, 'b> {
                 len: datagram.len,
                 stride: datagram.len,
                 ecn: datagram.ecn,
-                dst_ip: Some(self.local),
+                dst_ip: self.local.or(Some(datagram.destination)),
             };
             self.used += 1;
         }

@@ -175,7 +175,7 @@ impl Client {
 }
 
 /// All frames may wait on either side.
-fn sizes(geometry: Geometry) -> Sizes {
+pub(super) fn sizes(geometry: Geometry) -> Sizes {
     Sizes {
         fill: geometry.frames(),
         receive: geometry.frames(),

@@ -21,6 +21,8 @@ pub(super) struct Headers<'a> {
 pub(super) struct Datagram {
     /// Who sent it.
     pub(super) source: SocketAddr,
+    /// Whom it is addressed to.
+    pub(super) destination: IpAddr,
     pub(super) ecn: Option<EcnCodepoint>,
     /// Where in the frame its payload begins.
     pub(super) at: usize,
@@ -38,6 +40,7 @@ pub(super) fn datagram(headers: &Headers<'_>) -> Option<Datagram> {
     }
     Some(Datagram {
         source: SocketAddr::new(address(found.source), found.source_port),
+        destination: address(found.destination),
         ecn: ecn(headers, found.v6)?,
         at: found.payload,
         len: found.len,

@@ -21,6 +21,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 pub(super) struct Rings {
     /// Whether IPv4 sources are shown as IPv6.
     mapped: bool,
+    route: Route,
     inner: Mutex<Inner>,
 }
 
@@ -48,7 +49,7 @@ struct Slot {
 
 impl Rings {
     /// Without a session, for so many endpoints.
-    pub(super) fn new(endpoints: usize, mapped: bool) -> Self {
+    pub(super) fn new(endpoints: usize, mapped: bool, route: Route) -> Self {
         let slots = { 0..endpoints }.map(|_| Slot::new()).collect();
         let inner = Inner {
             slots,
@@ -58,6 +59,7 @@ impl Rings {
         };
         Self {
             mapped,
+            route,
             inner: Mutex::new(inner),
         }
     }
@@ -191,10 +193,8 @@ impl Rings {
             Some(Mode::Copy) => Copying::Copy,
             Some(Mode::ZeroCopy) => Copying::ZeroCopy,
         };
-        // The broker of this version hands over nothing else.
-        let route = Route::Relay;
         Backend::AfXdp {
-            route,
+            route: self.route,
             copying,
             reason,
         }

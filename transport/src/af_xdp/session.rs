@@ -27,7 +27,8 @@ pub(super) struct Session {
     receiver: Receiver,
     /// The same socket, for tokio to wait on.
     ready: AsyncFd<OwnedFd>,
-    endpoint: IpAddr,
+    /// The only address that packets are for, whatever they say; `None`: what they say.
+    endpoint: Option<IpAddr>,
     /// Frames that were no datagram.
     unusable: u64,
     /// Nothing was left the last time.
@@ -48,8 +49,12 @@ impl Session {
         let rings = |error| format!("the socket handed over is no good: {error}");
         let umem = Umem::open(memfd, granted.geometry).map_err(memory)?;
         let receiver = Receiver::open(Socket::from(socket), umem, granted.rings).map_err(rings)?;
-        let waiting =
-            |error: std::io::Error| format!("the socket handed over cannot be waited on: {error}");
+        Self::over(receiver, Some(endpoint))
+    }
+
+    /// What a receiver brings. With an endpoint its packets are for that, whatever they say themselves.
+    pub(super) fn over(receiver: Receiver, endpoint: Option<IpAddr>) -> Result<Self, String> {
+        let waiting = |error: std::io::Error| format!("the socket cannot be waited on: {error}");
         let fd = receiver.as_fd().try_clone_to_owned().map_err(waiting)?;
         let ready = watch(fd, Interest::READABLE).map_err(waiting)?;
         Ok(Self {

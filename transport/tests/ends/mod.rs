@@ -1,7 +1,6 @@
 //! A server on the node, and a client at the other end of its wire.
 #![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -77,13 +76,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(broker: &Path, profile: Profile) -> Self {
+    pub(crate) fn start(af_xdp: AfXdp, profile: Profile) -> Self {
         let (root, identity) = certificates();
-        let socket = broker.to_owned();
         let config = TransportConfig {
             bind: "[::]:4433".parse().unwrap(),
             identity: Some(identity),
-            af_xdp: AfXdp::Broker { socket },
+            af_xdp,
             af_xdp_frames: 1024,
             profile,
             ..loopback()

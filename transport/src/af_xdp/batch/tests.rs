@@ -2,6 +2,7 @@ use quinn::udp::EcnCodepoint;
 
 use super::*;
 
+const FRONT_END: &str = "192.0.2.80";
 const POD: &str = "10.0.0.1";
 const A: &str = "192.0.2.9:1000";
 const B: &str = "192.0.2.9:1001";
@@ -32,7 +33,12 @@ impl Buffers {
             .iter_mut()
             .map(|bytes| IoSliceMut::new(bytes))
             .collect();
-        let mut batch = Batch::new(&mut slices, &mut self.metas, POD.parse().unwrap(), mapped);
+        let mut batch = Batch::new(
+            &mut slices,
+            &mut self.metas,
+            Some(POD.parse().unwrap()),
+            mapped,
+        );
         let placed = datagrams.iter().zip(1..).map(|(datagram, number)| {
             batch.push(datagram, |to| {
                 to.fill(number);
@@ -46,6 +52,7 @@ impl Buffers {
 fn datagram(source: &str, len: usize) -> Datagram {
     Datagram {
         source: source.parse().unwrap(),
+        destination: FRONT_END.parse().unwrap(),
         ecn: None,
         at: 42,
         len,
@@ -147,7 +154,12 @@ fn what_can_not_be_copied_is_left_out() {
         .iter_mut()
         .map(|bytes| IoSliceMut::new(bytes))
         .collect();
-    let mut batch = Batch::new(&mut slices, &mut buffers.metas, POD.parse().unwrap(), false);
+    let mut batch = Batch::new(
+        &mut slices,
+        &mut buffers.metas,
+        Some(POD.parse().unwrap()),
+        false,
+    );
     for copied in [false, true, false] {
         assert_eq!(batch.push(&datagram(A, 10), |_| copied), copied);
     }

@@ -16,20 +16,21 @@ fn read(frame: &[u8]) -> Option<(Datagram, Vec<u8>)> {
 
 #[test]
 fn a_datagram_is_found_behind_whatever_headers() {
-    for (packet, peer) in [
-        (udp(PEER_4, POD_4), PEER_4),
-        (udp(PEER_4, POD_4).options(10), PEER_4),
-        (udp(PEER_4, POD_4).tag(VLAN).tag(QINQ), PEER_4),
-        (udp(PEER_4, POD_4).trailer(14), PEER_4),
-        (udp(PEER_6, POD_6), PEER_6),
-        (udp(PEER_6, POD_6).tag(VLAN), PEER_6),
-        (udp(PEER_6, POD_6).extension(HOP_BY_HOP, 4), PEER_6),
+    for (packet, peer, pod) in [
+        (udp(PEER_4, POD_4), PEER_4, POD_4),
+        (udp(PEER_4, POD_4).options(10), PEER_4, POD_4),
+        (udp(PEER_4, POD_4).tag(VLAN).tag(QINQ), PEER_4, POD_4),
+        (udp(PEER_4, POD_4).trailer(14), PEER_4, POD_4),
+        (udp(PEER_6, POD_6), PEER_6, POD_6),
+        (udp(PEER_6, POD_6).tag(VLAN), PEER_6, POD_6),
+        (udp(PEER_6, POD_6).extension(HOP_BY_HOP, 4), PEER_6, POD_6),
     ] {
         let packet = packet.payload([7; 1200]);
         let frame = packet.frame();
         let (found, payload) = read(&frame).unwrap();
         let expected = Datagram {
             source: peer.parse().unwrap(),
+            destination: pod.parse::<SocketAddr>().unwrap().ip(),
             ecn: None,
             at: packet.payload_at(),
             len: 1200,

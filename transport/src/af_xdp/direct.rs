@@ -1,0 +1,80 @@
+//! A socket on an interface itself, kept there without an agent.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stoq_ebpf::af_xdp::{Geometry, Receiver};
+use stoq_ebpf::direct::{Direct as Program, Wanted};
+
+use super::broker::sizes;
+use super::machine::Standing;
+use super::rings::Rings;
+use super::session::Session;
+
+/// How often the socket is asked whether it still receives.
+const CHECK: Duration = Duration::from_millis(500);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What is wanted, and where what comes of it goes.
+#[derive(Clone, Debug)]
+pub(super) struct Direct {
+    pub(super) interface: String,
+    pub(super) bpffs: PathBuf,
+    pub(super) endpoints: Vec<SocketAddr>,
+    pub(super) geometry: Geometry,
+    pub(super) rings: Arc<Rings>,
+}
+
+impl Direct {
+    /// Keeps a socket there until it is dropped; then the interface is as it was.
+    pub(super) async fn run(self) {
+        loop {
+            let why = match self.open().await {
+                Ok((program, session)) => self.keep(program, session).await,
+                Err(why) => why,
+            };
+            self.rings.stand(0, Standing::Udp(why));
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Loading takes a while.
+    async fn open(&self) -> Result<(Program, Session), String> {
+        let this = self.clone();
+        let opened = tokio::task::spawn_blocking(move || this.open_now()).await;
+        let (program, receiver) = opened.map_err(|error| error.to_string())??;
+        Ok((program, Session::over(receiver, None)?))
+    }
+
+    fn open_now(&self) -> Result<(Program, Receiver), String> {
+        let wanted = Wanted {
+            interface: &self.interface,
+            endpoints: &self.endpoints,
+            geometry: self.geometry,
+            rings: sizes(self.geometry),
+            bpffs: &self.bpffs,
+        };
+        Program::open(&wanted).map_err(|error| error.to_string())
+    }
+
+    /// Until the socket receives no more; why.
+    async fn keep(&self, program: Program, session: Session) -> String {
+        self.rings.begin(0, session);
+        self.rings.stand(0, Standing::AfXdp(String::new()));
+        let why = loop {
+            tokio::time::sleep(CHECK).await;
+            match self.rings.with(0, Session::failure) {
+                Some(None) => {}
+                Some(Some(why)) => break why,
+                None => break "the session has ended".to_owned(),
+            }
+        };
+        // First nothing more is sent there, then what has come is received.
+        drop(program);
+        self.rings.retire(0);
+        why
+    }
+}
