@@ -28,7 +28,7 @@ pub(super) async fn server(
     let key = PrivateKeyDer::from_pem_file(key).with_context(|| key.display().to_string())?;
     let config = TransportConfig {
         identity: Some(Identity { chain, key }),
-        ..config(options, address)?
+        ..config(options, address)
     };
     Ok(StoqTransport::new(config).await?)
 }
@@ -41,13 +41,13 @@ pub(super) async fn client(
 ) -> Result<StoqTransport> {
     let config = TransportConfig {
         roots: tls::certificates(ca)?,
-        ..config(options, address)?
+        ..config(options, address)
     };
     Ok(StoqTransport::new(config).await?)
 }
 
-fn config(options: &EndOptions, bind: SocketAddr) -> Result<TransportConfig> {
-    Ok(TransportConfig {
+fn config(options: &EndOptions, bind: SocketAddr) -> TransportConfig {
+    TransportConfig {
         bind,
         alpn: vec![tls::ALPN.to_vec()],
         largest_datagram: options.datagram,
@@ -56,15 +56,19 @@ fn config(options: &EndOptions, bind: SocketAddr) -> Result<TransportConfig> {
             Way::Broker(socket) | Way::Perhaps(socket) => AfXdp::Broker {
                 socket: socket.clone(),
             },
-            Way::Direct(_) => anyhow::bail!("direct: not yet"),
+            Way::Direct(interface) => AfXdp::Direct {
+                interface: interface.clone(),
+                bpffs: options.bpffs.clone(),
+            },
         },
         profile: match options.profile {
             Profile::Auto => stoq::Profile::Auto,
             Profile::Latency => stoq::Profile::Latency,
             Profile::Throughput => stoq::Profile::Throughput,
         },
+        segmentation_offload: !options.no_gso,
         ..TransportConfig::default()
-    })
+    }
 }
 
 /// What it receives by once that is what was asked for; else why it is not.
