@@ -14,7 +14,7 @@ use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 use socket2::{Domain, Protocol, Type};
 
 use crate::af_xdp::{Asking, Sockets};
-use crate::spin::{LOOKS, Spin};
+use crate::spin::{Look, Spin};
 use crate::{Profile, TransportConfig};
 
 /// Largest UDP payload in IPv4, bytes. The kernel refuses a train of segments that is longer in all.
@@ -45,6 +45,7 @@ pub(crate) struct Socket {
     af_xdp_first: AtomicBool,
     /// Datagrams that came by UDP.
     received: Arc<AtomicU64>,
+    look: Look,
     spin: Option<Spin>,
 }
 
@@ -59,6 +60,7 @@ impl Socket {
     ) -> io::Result<Self> {
         let spins = config.profile == Profile::Latency;
         let spin = spins.then(Spin::new);
+        let look = Look::new(&udp)?;
         let udp = TokioRuntime.wrap_udp_socket(udp)?;
         let segments = segments(udp.max_transmit_segments(), config.largest_datagram);
         Ok(Self {
@@ -68,6 +70,7 @@ impl Socket {
             _asking: asking,
             af_xdp_first: AtomicBool::new(false),
             received,
+            look,
             spin,
         })
     }
@@ -104,35 +107,43 @@ impl Socket {
         used
     }
 
-    /// As [`poll_both`](Self::poll_both), but for a while after something was sent or received it looks
-    /// again and again where there is nothing.
-    fn poll_spinning(
+    /// As [`poll_both`](Self::poll_both), but where there is nothing it looks once more when that is
+    /// due, and for a while after something was sent or received again and again.
+    fn poll_looking(
         &self,
-        spin: &Spin,
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut polled = self.poll_both(cx, bufs, meta);
-        if polled.is_pending() && spin.goes_on() {
-            let Some(used) = self.look(bufs, meta) else {
+        let due = self.look.is_due();
+        let polled = self.poll_both(cx, bufs, meta);
+        let spin = self.spin.as_ref();
+        let spinning = polled.is_pending() && spin.is_some_and(Spin::goes_on);
+        let looked = (polled.is_pending() && (due || spinning)).then(|| self.look(bufs, meta));
+        match (looked.flatten(), spin) {
+            (Some(used), _) => Poll::Ready(Ok(used)),
+            (None, Some(spin)) if spinning => {
                 spin.give_way(cx);
-                return Poll::Pending;
-            };
-            polled = Poll::Ready(Ok(used));
+                Poll::Pending
+            }
+            _ => polled,
         }
-        if polled.is_ready() {
-            spin.begin();
-        }
-        polled
     }
 
-    /// What comes by AF_XDP within a moment. For UDP the kernel would have to be asked, which the
-    /// runtime does in each turn.
+    /// Whatever there is, without the runtime's help.
     fn look(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Option<usize> {
-        let mut looks = (0..LOOKS).map(|_| self.sockets.receive(bufs, meta));
-        let used = looks.find(|used| *used > 0)?;
-        Some(self.by_af_xdp(used))
+        let used = self.sockets.receive(bufs, meta);
+        if used > 0 {
+            return Some(self.by_af_xdp(used));
+        }
+        let used = self.look.receive(bufs, meta)?;
+        Some(self.by_udp(used, meta))
+    }
+
+    fn begin(&self) {
+        if let Some(spin) = &self.spin {
+            spin.begin();
+        }
     }
 }
 
@@ -153,10 +164,12 @@ impl AsyncUdpSocket for Socket {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         // What is sent is often answered.
-        if let Some(spin) = &self.spin {
-            spin.begin();
-        }
-        self.udp.try_send(transmit)
+        self.begin();
+        self.udp.try_send(transmit)?;
+        let bytes = transmit.contents.len();
+        let datagrams = bytes.div_ceil(transmit.segment_size.unwrap_or(bytes).max(1));
+        self.look.sent(datagrams);
+        Ok(())
     }
 
     fn poll_recv(
@@ -165,10 +178,12 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        match &self.spin {
-            Some(spin) => self.poll_spinning(spin, cx, bufs, meta),
-            None => self.poll_both(cx, bufs, meta),
+        let polled = self.poll_looking(cx, bufs, meta);
+        match polled {
+            Poll::Ready(_) => self.begin(),
+            Poll::Pending => self.look.wait(cx),
         }
+        polled
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

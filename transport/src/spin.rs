@@ -1,23 +1,98 @@
-//! Looking for packets without sleeping, for a bounded time.
+//! Looking for packets without waiting for the runtime to say that there are some.
 
 use std::future::Future as _;
+use std::io::{self, IoSliceMut};
+use std::net::UdpSocket;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+
+use quinn::udp::{RecvMeta, UdpSocketState};
 
 /// How long to look, after something was sent or received.
 const TIME: Duration = Duration::from_micros(50);
+/// Turns, after something was sent or received, in which the thread's other tasks just come first.
+const TURNS: u32 = 4;
+/// Datagrams sent after which to look, if nobody has looked since.
+const SENT: u32 = 100;
 
-/// Looks at the AF_XDP rings in a row, some 30 ns each, before all others of the thread have a turn.
-pub(crate) const LOOKS: u32 = 16;
+/// A look at the UDP socket that does not wait for the runtime to hear of it. A runtime with much to
+/// do asks the kernel for news after each 61 turns of its tasks; where these send in bulk that is
+/// milliseconds, and acknowledgements would wait so long.
+#[derive(Debug)]
+pub(crate) struct Look {
+    udp: UdpSocket,
+    state: UdpSocketState,
+    /// Datagrams sent since the last look.
+    sent: AtomicU32,
+    /// The task that receives, while it waits.
+    waker: Mutex<Option<Waker>>,
+}
 
-/// Whether to go on looking.
+impl Look {
+    /// On another descriptor of the socket.
+    pub(crate) fn new(udp: &UdpSocket) -> io::Result<Self> {
+        let udp = udp.try_clone()?;
+        let state = UdpSocketState::new((&udp).into())?;
+        Ok(Self {
+            udp,
+            state,
+            sent: AtomicU32::new(0),
+            waker: Mutex::new(None),
+        })
+    }
+
+    /// So many datagrams were sent. Who receives gets a turn when they are many.
+    pub(crate) fn sent(&self, datagrams: usize) {
+        let datagrams = datagrams as u32;
+        let before = self.sent.fetch_add(datagrams, Ordering::Relaxed);
+        if before < SENT && before.saturating_add(datagrams) >= SENT {
+            let waker = self.waiting().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether it is time to look; then it will be again when as many have been sent.
+    pub(crate) fn is_due(&self) -> bool {
+        self.sent.swap(0, Ordering::Relaxed) >= SENT
+    }
+
+    /// There was nothing, and the task waits.
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        let mut waiting = self.waiting();
+        match &mut *waiting {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Fills buffers with what waits; how many. An error is for who waits on the socket.
+    pub(crate) fn receive(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Option<usize> {
+        let received = self.state.recv((&self.udp).into(), bufs, meta);
+        received.ok().filter(|used| *used > 0)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For a bounded time looks again and again.
 #[derive(Debug)]
 pub(crate) struct Spin {
     start: Instant,
     /// When to stop, ns after the start.
     until: AtomicU64,
+    /// Turns given to others since the beginning.
+    given: AtomicU32,
 }
 
 impl Spin {
@@ -25,6 +100,7 @@ impl Spin {
         Self {
             start: Instant::now(),
             until: AtomicU64::new(0),
+            given: AtomicU32::new(TURNS),
         }
     }
 
@@ -32,6 +108,7 @@ impl Spin {
     pub(crate) fn begin(&self) {
         let until = self.now().saturating_add(TIME.as_nanos() as u64);
         self.until.store(until, Ordering::Relaxed);
+        self.given.store(0, Ordering::Relaxed);
     }
 
     /// Whether the time is not over.
@@ -39,11 +116,16 @@ impl Spin {
         self.now() < self.until.load(Ordering::Relaxed)
     }
 
-    /// Has the task polled again once every other task that can run had its turn, and the runtime has
-    /// asked the kernel what is ready. A plain wake would do neither: the task would come before what
-    /// `block_on` runs, and have the runtime wake other threads to share the work.
+    /// Has the task polled again after others. At first these are the tasks that can run by now: with
+    /// much to do they would never come to an end. Later it is all of them, those that they wake, what
+    /// `block_on` runs, and the runtime's question to the kernel what is ready. More of the former
+    /// would keep the latter waiting, and have the runtime wake other threads to share the work.
     pub(crate) fn give_way(&self, cx: &mut Context<'_>) {
-        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        if self.given.fetch_add(1, Ordering::Relaxed) < TURNS {
+            cx.waker().wake_by_ref();
+        } else {
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        }
     }
 
     fn now(&self) -> u64 {
