@@ -61,12 +61,15 @@ impl Cli {
             Command::StoqServe(options) => {
                 options.end.pin()?;
                 block_on(async {
-                    transport::serve::serve(&options, |said| print(said), ended()?).await
+                    transport::serve::serve(&options, print, ended()?).await
                 })
             }
             Command::StoqLoad(options) => {
                 options.end.pin()?;
-                block_on(async { print(&transport::load::load(&options).await?) })
+                block_on(async {
+                    let load = async move { transport::load::load(&options).await };
+                    print(&tokio::spawn(load).await??)
+                })
             }
             Command::Sweep => print(&crate::sweep::sweep()),
         }

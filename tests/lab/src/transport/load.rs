@@ -1,8 +1,9 @@
 //! The client: works, and asks the server what that took.
 
-use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
@@ -50,76 +51,51 @@ pub struct LoadOptions {
 /// Whether the work is measured now, and whether it goes on.
 #[derive(Debug, Default)]
 struct Phase {
-    measured: Cell<bool>,
-    over: Cell<bool>,
+    measured: AtomicBool,
+    over: AtomicBool,
 }
 
-/// Works, and reports.
+/// Works, and reports. All of it among the runtime's own tasks: what `block_on` runs has a turn only
+/// after each 61 of theirs.
 pub async fn load(options: &LoadOptions) -> Result<LoadReport> {
     let end = End::client(&options.end, options.source, &options.ca).await?;
     let backend = end
         .backend(&options.end)
         .await
         .map_err(|why| anyhow!(why))?;
-    let report = match options.work {
-        Work::Bulk => bulk(&end, options).await?,
-        Work::Rpc => rpc(&end, options).await?,
-        Work::Loaded => loaded(&end, options).await?,
-    };
+    let report = work(&end, options).await?;
     end.close().await;
     Ok(LoadReport { backend, ..report })
 }
 
-async fn bulk(end: &End, options: &LoadOptions) -> Result<LoadReport> {
-    let mut connection = end.connect(options.target, SERVER_NAME).await?;
-    let mut control = end.connect(options.target, SERVER_NAME).await?;
-    let phase = Phase::default();
-    let (sent, measured) = tokio::join!(
-        send(&mut connection, &phase),
-        measure(end, &mut control, options, &phase)
-    );
-    let (sent, (client, server)) = (sent?, measured?);
+async fn work(end: &End, options: &LoadOptions) -> Result<LoadReport> {
+    let phase = Arc::<Phase>::default();
+    let connect = || end.connect(options.target, SERVER_NAME);
+    let mut control = connect().await?;
+    let sender = match options.work {
+        Work::Rpc => None,
+        _ => Some(tokio::spawn(send(connect().await?, phase.clone()))),
+    };
+    let asker = match options.work {
+        Work::Bulk => None,
+        _ => Some(tokio::spawn(ask(connect().await?, phase.clone()))),
+    };
+    let (client, server) = measure(end, &mut control, options, &phase).await?;
+    let mut report = LoadReport::default();
+    if let Some(asker) = asker {
+        (report.requests, report.path) = asker.await??;
+    }
+    if let Some(sender) = sender {
+        let requests = report.requests;
+        report = LoadReport {
+            requests,
+            ..sender.await??
+        };
+    }
     Ok(LoadReport {
         client,
         server,
-        ..sent
-    })
-}
-
-async fn rpc(end: &End, options: &LoadOptions) -> Result<LoadReport> {
-    let mut connection = end.connect(options.target, SERVER_NAME).await?;
-    let mut control = end.connect(options.target, SERVER_NAME).await?;
-    let phase = Phase::default();
-    let (requests, measured) = tokio::join!(
-        ask(&mut connection, &phase),
-        measure(end, &mut control, options, &phase)
-    );
-    let (requests, (client, server)) = (Times::of(requests?), measured?);
-    Ok(LoadReport {
-        requests,
-        path: connection.path(),
-        client,
-        server,
-        ..LoadReport::default()
-    })
-}
-
-async fn loaded(end: &End, options: &LoadOptions) -> Result<LoadReport> {
-    let mut bulk = end.connect(options.target, SERVER_NAME).await?;
-    let mut connection = end.connect(options.target, SERVER_NAME).await?;
-    let mut control = end.connect(options.target, SERVER_NAME).await?;
-    let phase = Phase::default();
-    let (sent, requests, measured) = tokio::join!(
-        send(&mut bulk, &phase),
-        ask(&mut connection, &phase),
-        measure(end, &mut control, options, &phase)
-    );
-    let (sent, requests, (client, server)) = (sent?, Times::of(requests?), measured?);
-    Ok(LoadReport {
-        requests,
-        client,
-        server,
-        ..sent
+        ..report
     })
 }
 
@@ -134,12 +110,12 @@ async fn measure(
     tokio::time::sleep(Duration::from_secs_f64(options.warm)).await;
     mark(control).await?;
     let before = meter.read(end)?;
-    phase.measured.set(true);
+    phase.measured.store(true, Relaxed);
     tokio::time::sleep(Duration::from_secs_f64(options.seconds)).await;
     let client = meter.read(end)?.since(before);
-    phase.measured.set(false);
+    phase.measured.store(false, Relaxed);
     let server = mark(control).await?;
-    phase.over.set(true);
+    phase.over.store(true, Relaxed);
     Ok((client, server))
 }
 
@@ -153,14 +129,14 @@ async fn mark(connection: &mut Connection) -> Result<Costs> {
 }
 
 /// Sends as fast as it goes, until it is over and the server has told what arrived.
-async fn send(connection: &mut Connection, phase: &Phase) -> Result<LoadReport> {
+async fn send(mut connection: Connection, phase: Arc<Phase>) -> Result<LoadReport> {
     let (mut send, mut receive) = connection.open().await?;
     send.send(Bytes::from_static(&[BULK])).await?;
     let (mut sent, mut rtts, mut next) = (0, Vec::new(), Instant::now());
-    while !phase.over.get() {
+    while !phase.over.load(Relaxed) {
         send.send(Bytes::from_static(&ZEROES)).await?;
         sent += CHUNK as u64;
-        if phase.measured.get() && Instant::now() > next {
+        if phase.measured.load(Relaxed) && Instant::now() > next {
             rtts.extend(connection.path().map(nanos));
             next = Instant::now() + SAMPLE;
         }
@@ -181,13 +157,13 @@ fn nanos(path: Path) -> u64 {
     (path.rtt_us * 1e3) as u64
 }
 
-/// Asks and waits for the answer until it is over; how long each took, ns, that was measured.
-async fn ask(connection: &mut Connection, phase: &Phase) -> Result<Vec<u64>> {
+/// Asks and waits for the answer until it is over; how long each took that was measured.
+async fn ask(mut connection: Connection, phase: Arc<Phase>) -> Result<(Times, Option<Path>)> {
     let (mut send, mut receive) = connection.open().await?;
     send.send(Bytes::from_static(&[ECHO])).await?;
     let mut times = Vec::new();
     let (mut number, mut answer) = (0u64, [0; MESSAGE]);
-    while !phase.over.get() {
+    while !phase.over.load(Relaxed) {
         number += 1;
         let mut question = [7; MESSAGE];
         question[..8].copy_from_slice(&number.to_be_bytes());
@@ -196,10 +172,10 @@ async fn ask(connection: &mut Connection, phase: &Phase) -> Result<Vec<u64>> {
         ensure!(receive.fill(&mut answer).await?, "no answer");
         let time = begin.elapsed().as_nanos() as u64;
         ensure!(answer == question, "another answer");
-        if phase.measured.get() {
+        if phase.measured.load(Relaxed) {
             times.push(time);
         }
     }
     send.finish()?;
-    Ok(times)
+    Ok((Times::of(times), connection.path()))
 }

@@ -85,6 +85,9 @@ pub struct EndOptions {
     /// Largest datagram to try, in bytes of UDP payload.
     #[arg(long, default_value_t = 1452)]
     pub datagram: u16,
+    /// Size of the UDP socket's buffer for what it receives, in bytes (quinn); the system's own without.
+    #[arg(long)]
+    pub buffer: Option<usize>,
     /// The CPU to stay on; any without.
     #[arg(long)]
     pub cpu: Option<usize>,

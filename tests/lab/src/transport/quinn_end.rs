@@ -9,6 +9,7 @@ use quinn::{
     ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
     TransportConfig,
 };
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
 use super::options::EndOptions;
 use crate::quic::tls;
@@ -53,6 +54,9 @@ fn open(
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(options.datagram.max(USUAL))?;
     let socket = std::net::UdpSocket::bind(address).with_context(|| address.to_string())?;
+    if let Some(bytes) = options.buffer {
+        set_socket_recv_buffer_size_force(&socket, bytes)?;
+    }
     Ok(Endpoint::new(
         config,
         server,

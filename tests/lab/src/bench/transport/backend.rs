@@ -12,6 +12,8 @@ pub(super) enum Backend {
     Quinn,
     /// The same on a node where STOQ guards the server's port.
     QuinnGuarded,
+    /// quinn with a receive buffer of 4 MB, so that bursts do not overflow it.
+    QuinnBuffer,
     /// s2n-quic as it comes.
     S2n,
     /// stoq by UDP, datagrams one by one.
@@ -32,9 +34,10 @@ pub(super) enum Backend {
 
 impl Backend {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Quinn,
         Self::QuinnGuarded,
+        Self::QuinnBuffer,
         Self::S2n,
         Self::Udp,
         Self::UdpGso,
@@ -50,6 +53,7 @@ impl Backend {
         match self {
             Self::Quinn => "quinn",
             Self::QuinnGuarded => "quinn-guarded",
+            Self::QuinnBuffer => "quinn-4mb",
             Self::S2n => "s2n",
             Self::Udp => "udp",
             Self::UdpGso => "udp-gso",
@@ -104,7 +108,7 @@ impl Backend {
 
     fn options(self, way: String) -> Vec<String> {
         let library = match self {
-            Self::Quinn | Self::QuinnGuarded => "quinn",
+            Self::Quinn | Self::QuinnGuarded | Self::QuinnBuffer => "quinn",
             Self::S2n => "s2n",
             _ => "stoq",
         };
@@ -116,6 +120,9 @@ impl Backend {
         let options = ["--library", library, "--profile", profile, "--af-xdp", &way];
         let mut options: Vec<_> = options.map(str::to_owned).into();
         options.extend((self == Self::Udp).then(|| "--no-gso".to_owned()));
+        if self == Self::QuinnBuffer {
+            options.extend(["--buffer".to_owned(), (4 << 20).to_string()]);
+        }
         options
     }
 }

@@ -1,8 +1,9 @@
 //! One server, one client, one work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use stoq_ebpf::relay::Relay;
 
 use super::backend::Backend;
 use super::row::{self, Row};
@@ -13,11 +14,13 @@ use crate::peers::peer;
 use crate::process::{Process, Signal};
 use crate::topology::{CLIENT_V4, ETH, UPLINK};
 use crate::transport::{LoadReport, Started};
-use crate::{Lab, Pod, RealTime};
+use crate::{Lab, Pod, RealTime, wait_for};
 
 /// The agent hands over a socket within this time, or says why not.
 const READY: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(30);
+/// The agent's next pass, which begins at once, is over.
+const SETTLED: Duration = Duration::from_millis(400);
 /// Slow start, discovery of the size of datagrams, admission past the kernel.
 const WARM: f64 = 0.5;
 
@@ -57,6 +60,9 @@ pub(super) fn run(stage: &Stage<'_>, backend: Backend, row: Row, seconds: f64) -
     server.0.signal(Signal::TERM)?;
     let status = server.0.wait(SOON)?;
     ensure!(status.success(), "the server: {status}");
+    if backend.is_guarded() {
+        no_relay(lab)?;
+    }
     check(backend, &cell)?;
     Ok(Outcome::Measured(Box::new(cell)))
 }
@@ -95,6 +101,18 @@ fn load(lab: &Lab, backend: Backend, row: Row, pod: Pod, seconds: f64) -> Result
     command.args(["--cpu", &cpu::measuring().saturating_sub(1).to_string()]);
     let process = Process::start(command.args(backend.client(row.work)))?;
     process.report(SOON).context("the client")
+}
+
+/// Waits until the agent has removed the last server's relay, and gone by that for a while: the next
+/// server is to have one of its own.
+fn no_relay(lab: &Lab) -> Result<()> {
+    let mut since = Instant::now();
+    wait_for("the relay's end", SOON, || {
+        if !lab.node.run(Relay::list).ok()?.ok()?.is_empty() {
+            since = Instant::now();
+        }
+        (since.elapsed() > SETTLED).then_some(())
+    })
 }
 
 /// Nothing is missing, and the packets came by what was asked for.
