@@ -135,6 +135,7 @@ fn steer(tables: &mut Tables, endpoint: SocketAddr) -> Result<u32, TablesError> 
         policy: PolicySpec::default(),
         per_pod_counters: false,
         endpoints: vec![desired],
+        front_ends: Vec::new(),
     };
     let applied = tables.apply(&Desired {
         transports: vec![transport],

@@ -39,6 +39,7 @@ fn transport(
         policy: policy(&spec.filter, spec.acceleration.readmit_after),
         per_pod_counters: spec.tier == Tier::Pod,
         endpoints: pods.flat_map(|pod| endpoints(pod, spec, seats)).collect(),
+        front_ends: Vec::new(),
     }
 }
 

@@ -13,7 +13,6 @@ use crate::clock;
 use crate::hint;
 use crate::judge::{Kernel, flow_key, flow_of};
 use crate::maps::{STOQ_FLOWS, STOQ_NODES, STOQ_OPENINGS, STOQ_POLICIES};
-use crate::path::lives_at;
 use crate::reader::Frame;
 use crate::work::{self, Work};
 
@@ -50,7 +49,7 @@ pub(crate) fn judge(work: &Work, endpoint: &Endpoint, hook: Hook, tick: u64) -> 
         return PASS;
     }
     let pod = matches!(hook, Hook::Pod);
-    if !pod && !lives_at(endpoint, hook) {
+    if !pod && !endpoint.lives_at(hook) {
         // Monitor changes nothing, so where the pod's hook will judge, that is enough.
         let alone = endpoint.flags & endpoint_flag::POD_ALONE != 0;
         if policy.mode == mode::MONITOR || alone {
@@ -148,19 +147,11 @@ fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
 #[inline(always)]
 pub(crate) fn key_of(work: &Work) -> FlowKey {
     let datagram = &work.datagram;
-    let (peer, peer_port, port) = match work.direction {
-        Direction::In => (
-            datagram.source,
-            datagram.source_port,
-            datagram.destination_port,
-        ),
-        Direction::Out => (
-            datagram.destination,
-            datagram.destination_port,
-            datagram.source_port,
-        ),
+    let (peer, peer_port) = match work.direction {
+        Direction::In => (datagram.source, datagram.source_port),
+        Direction::Out => (datagram.destination, datagram.destination_port),
     };
-    flow_key(work.endpoint.transport, peer, peer_port, port)
+    flow_key(&work.endpoint, peer, peer_port)
 }
 
 /// Begins a flow where that is due: at the pod when a packet came in, at the
