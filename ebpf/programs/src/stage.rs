@@ -157,7 +157,7 @@ pub(crate) fn key_of(work: &Work) -> FlowKey {
 /// Begins a flow where that is due: at the pod when a packet came in, at the
 /// uplink only when the endpoint answers, so that a flood can't fill the table.
 #[inline(always)]
-fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool {
+fn begin(key: &FlowKey, work: &mut Work, seen: &Seen, outcome: &mut Outcome) -> bool {
     let inbound = matches!(work.direction, Direction::In);
     let uplink = matches!(work.hook, Hook::Uplink);
     if inbound == uplink {
@@ -166,15 +166,17 @@ fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool
         }
         return false;
     }
-    let mut flow = Flow::begin(work.endpoint.id, seen.now);
+    let flow = &mut work.fresh;
+    *flow = Flow::begin(work.endpoint.id, seen.now);
     if uplink {
-        recall(key, &mut flow, outcome);
+        recall(key, flow, outcome);
         if !outcome.opened {
             // What provoked this was not kept: no length proves that it is no stateless reset.
             flow.longest_in = u32::MAX;
         }
     }
     // A flow of another endpoint under the same key starts over.
+    let flow: &Flow = flow;
     STOQ_FLOWS.insert(key, flow, BPF_NOEXIST as u64).is_ok()
         || STOQ_FLOWS.insert(key, flow, 0).is_ok()
 }

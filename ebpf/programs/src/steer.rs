@@ -13,7 +13,7 @@ use crate::work;
 
 /// Id of the endpoint of the packet in work, plus one, if the kernel's path has accepted its flow
 /// lately; else 0. The flow knows it, where the packet has yet to pass a front end. A function of
-/// its own, like the next: the stack of the hooks is full.
+/// its own, like the next: the hooks have little stack left.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn stoq_admitted() -> u64 {
