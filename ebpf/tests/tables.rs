@@ -141,6 +141,7 @@ fn a_front_end_is_an_entry_but_nothing_that_is_steered_by_itself() {
             pod_port: 4433,
             quic: true,
             pod_alone: false,
+            tracked: false,
         }];
         let applied = tables.apply(&desired).unwrap();
         assert!(applied.transports[0].refusals.is_empty());

@@ -42,7 +42,7 @@ fn transport(
         policy: policy(&spec.filter, spec.acceleration.readmit_after),
         per_pod_counters: spec.tier == Tier::Pod,
         endpoints: pods.flat_map(|pod| endpoints(pod, spec, seats)).collect(),
-        front_ends: front_ends::desired(spec, &node_addresses(node)),
+        front_ends: front_ends::desired(spec, planned, &node_addresses(node)),
     }
 }
 

@@ -20,6 +20,14 @@ pub struct FrontEnd {
     pub traffic_policy: TrafficPolicy,
 }
 
+impl FrontEnd {
+    /// Whether its packets come to pods from a node's address. `kube-proxy` does so even to pods of the node itself.
+    #[must_use]
+    pub fn is_masqueraded(&self) -> bool {
+        self.traffic_policy == TrafficPolicy::Cluster
+    }
+}
+
 /// Where a front end is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FrontEndAddress {

@@ -60,7 +60,9 @@ pub mod endpoint_flag {
     /// The port speaks QUIC; otherwise plain UDP.
     pub const QUIC: u32 = 1;
     /// The endpoint is guarded and observed at the uplink: its pod has the
-    /// host's network, or packets go past the host side of its interface.
+    /// host's network, or packets go past the host side of its interface. Of a
+    /// front end: its flows are tracked there, for the guard alone, as no pod's
+    /// hook sees them as they come.
     pub const UPLINK: u32 = 2;
     /// The uplink leaves it to the pod's hook: its transport wants no XDP.
     pub const POD_ALONE: u32 = 4;
@@ -68,7 +70,7 @@ pub mod endpoint_flag {
     /// for goes there. Of a front end: some endpoint behind it has.
     pub const STEERED: u32 = 8;
     /// Packets with this destination are still to be sent on to an endpoint of
-    /// the transport. They are judged here and observed there.
+    /// the transport. They are judged here and counted there.
     pub const FRONT_END: u32 = 16;
 }
 
@@ -78,8 +80,7 @@ pub mod endpoint_flag {
 pub struct Endpoint {
     /// Index of its transport's policy.
     pub transport: u32,
-    /// Its own id, unique among the entries of now; index of [`Activity`]. A flow
-    /// never names a front end's.
+    /// Its own id, unique among the entries of now; index of [`Activity`].
     pub id: u32,
     /// Slot of its counters: its transport's, or its own.
     pub slot: u32,
@@ -100,18 +101,23 @@ impl Endpoint {
     /// leads to whichever endpoint the flow names.
     #[inline(always)]
     pub const fn has_flow(&self, flow: &Flow) -> bool {
-        flow.endpoint == self.id || self.flags & endpoint_flag::FRONT_END != 0
+        flow.endpoint == self.id || self.is_front_end()
     }
 
     /// Whether it is observed at this hook: each direction of each endpoint is,
-    /// at exactly one, and a front end at none.
+    /// at exactly one, and a front end at the uplink or at none.
     #[inline(always)]
     pub const fn lives_at(&self, hook: Hook) -> bool {
-        let place = self.flags & (endpoint_flag::UPLINK | endpoint_flag::FRONT_END);
         match hook {
-            Hook::Uplink => place == endpoint_flag::UPLINK,
-            Hook::Pod => place == 0,
+            Hook::Uplink => self.flags & endpoint_flag::UPLINK != 0,
+            Hook::Pod => self.flags & (endpoint_flag::UPLINK | endpoint_flag::FRONT_END) == 0,
         }
+    }
+
+    /// Whether it only leads to endpoints.
+    #[inline(always)]
+    pub const fn is_front_end(&self) -> bool {
+        self.flags & endpoint_flag::FRONT_END != 0
     }
 }
 

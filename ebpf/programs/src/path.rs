@@ -51,7 +51,7 @@ pub(crate) fn relay<F: Frame>(frame: &F) -> Option<u32> {
     let found = frame.outer(work);
     let tick = clock::ticks();
     let mut endpoint = destination(work, found, tick)?;
-    if endpoint.flags & endpoint_flag::FRONT_END != 0 {
+    if endpoint.is_front_end() {
         endpoint = behind(work, endpoint, tick)?;
     }
     if endpoint.flags & endpoint_flag::STEERED == 0 {

@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use stoq_ebpf_abi::Bytes;
-use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen};
+use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen, flag};
 use stoq_ebpf_abi::guard::{Packet, guard};
 use stoq_ebpf_abi::maps::{Endpoint, FlowKey, Hook, Opening, endpoint_flag, mode};
 use stoq_ebpf_abi::parse::{self, Parsed};
@@ -92,6 +92,12 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
     let mut outcome = Outcome::default();
     let mut began = false;
     let mut flow = flow_of(&key, &work.endpoint);
+    let front_end = work.endpoint.is_front_end();
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    if front_end && flow.is_some_and(|flow| unsafe { (*flow).endpoint } != work.endpoint.id) {
+        // The pod's own hook tracks it.
+        return 0;
+    }
     if flow.is_none() && !refused && begin(&key, work, &seen, &mut outcome) {
         began = true;
         flow = STOQ_FLOWS.get_ptr_mut(key);
@@ -110,7 +116,9 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
             hint::note(&key, work.tick);
         }
     }
-    account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
+    if !front_end {
+        account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
+    }
     0
 }
 
@@ -168,6 +176,9 @@ fn begin(key: &FlowKey, work: &mut Work, seen: &Seen, outcome: &mut Outcome) -> 
     }
     let flow = &mut work.fresh;
     *flow = Flow::begin(work.endpoint.id, seen.now);
+    if work.endpoint.is_front_end() {
+        flow.flags = flag::FRONT_END;
+    }
     if uplink {
         recall(key, flow, outcome);
         if !outcome.opened {

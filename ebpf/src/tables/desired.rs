@@ -47,8 +47,8 @@ pub struct DesiredEndpoint {
     pub owner: u64,
 }
 
-/// An address and UDP port from which the node sends packets on to a transport's pods, sources intact. They are
-/// steered like those for the pods themselves where an endpoint of the pods' port is.
+/// An address and UDP port from which the node sends packets on to a transport's pods. They are steered like those for
+/// the pods themselves where an endpoint of the pods' port is, unless their flows are tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DesiredFrontEnd {
     /// Address.
@@ -61,6 +61,9 @@ pub struct DesiredFrontEnd {
     pub quic: bool,
     /// Whether the uplink is to leave its packets to the pods' interfaces.
     pub pod_alone: bool,
+    /// Whether the uplink tracks its flows, as no pod's interface sees them as they come: their sources are replaced on
+    /// the way, or its pods live at the uplink.
+    pub tracked: bool,
 }
 
 /// What becomes of the guard's verdicts.

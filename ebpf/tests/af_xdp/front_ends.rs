@@ -23,6 +23,7 @@ fn front_end(port: u16) -> DesiredFrontEnd {
         pod_port: 4433,
         quic: true,
         pod_alone: false,
+        tracked: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Packets still addressed to a front end, at the uplink.
 
+use stoq_ebpf_abi::flow::flag;
 use stoq_ebpf_abi::guard::Reason;
 use stoq_ebpf_abi::maps::Policy;
 
@@ -112,6 +113,86 @@ fn what_passes_is_observed_by_the_pods_hook_alone() {
             };
             assert_eq!(machine.flow(&key), None, "{port}");
         }
+    });
+}
+
+/// The node's, with the front end's flows tracked at the uplink.
+fn tracked(mut node: Node) -> Node {
+    let entries = node.endpoints.values_mut();
+    let front_ends = entries.filter(|entry| entry.is_front_end());
+    front_ends.for_each(|entry| entry.flags |= endpoint_flag::UPLINK);
+    node
+}
+
+/// Of the client's flow with the front end.
+fn key() -> FlowKey {
+    FlowKey {
+        transport: 0,
+        peer: host(CLIENT),
+        ports: 40000 << 16 | 4433,
+    }
+}
+
+#[test]
+fn a_connection_that_only_the_uplink_sees_is_free_of_the_budgets_and_counted_elsewhere() {
+    for inward in ["stoq_uplink", "stoq_uplink_in"] {
+        in_scratch(|scratch| {
+            let mut machine = Machine::load(scratch);
+            machine.fill(&tracked(node()));
+            let hello = udp(CLIENT, FRONT).payload(initial().filling(1200)).frame();
+            let answer = initial().dcid_of(&[0x51; 8]).filling(1200);
+            let answers = [answer, short(false, 60)];
+            let answers = answers.map(|payload| udp(FRONT, CLIENT).payload(payload).frame());
+            for frames in [
+                [hello, answers[0].clone()],
+                [to_front(CLIENT), answers[1].clone()],
+            ] {
+                let [there, back] = frames;
+                match inward {
+                    "stoq_uplink" => machine.uplink(&there),
+                    _ => machine.uplink_in(&there),
+                };
+                machine.tc("stoq_uplink_out", &back, Train::default());
+            }
+            let flow = machine.flow(&key()).unwrap();
+            assert_eq!((flow.endpoint, flow.state), (4, state::ESTABLISHED));
+            assert_ne!(flow.flags & flag::FRONT_END, 0);
+            assert_eq!(machine.counted(0), Counters::default());
+            let mut spent = variants().into_iter();
+            let spent = spent.find(|(name, _)| *name == "no_packets_left");
+            machine.set_budgets(&spent.unwrap().1);
+            assert_eq!(both(&mut machine, &to_front(CLIENT)), [Verdict::Pass; 2]);
+            assert_eq!(both(&mut machine, &to_front(STRANGER)), [Verdict::Drop; 2]);
+        });
+    }
+}
+
+#[test]
+fn a_flow_that_a_pod_has_is_left_to_the_pod() {
+    in_scratch(|scratch| {
+        let mut machine = Machine::load(scratch);
+        machine.fill(&tracked(node()));
+        let direct = udp(CLIENT, SERVER).payload(initial().filling(1200)).frame();
+        machine.pod_in(&direct);
+        let before = machine.flow(&key()).unwrap();
+        let answer = udp(FRONT, CLIENT).payload(short(false, 60)).frame();
+        assert_eq!(machine.uplink(&to_front(CLIENT)), Verdict::Pass);
+        machine.tc("stoq_uplink_out", &answer, Train::default());
+        assert_eq!(machine.flow(&key()).unwrap(), before);
+    });
+}
+
+#[test]
+fn a_monitor_counts_where_sources_are_still_themselves() {
+    in_scratch(|scratch| {
+        let mut machine = Machine::load(scratch);
+        machine.fill(&tracked(node_with(|policy| policy.mode = mode::MONITOR)));
+        assert_eq!(both(&mut machine, &to_front(DENIED)), [Verdict::Pass; 2]);
+        let would_drop = machine.counted(0).would_drop;
+        assert_eq!(
+            would_drop[Hook::Uplink as usize][Reason::Denied as usize],
+            2
+        );
     });
 }
 

@@ -31,7 +31,7 @@ fn a_denied_source_is_dropped_at_the_uplink_and_all_others_reach_the_pod() {
     let lab = Lab::up(LabOptions::default()).unwrap();
     guarded::give_denied_sources(&lab);
     send_on(&lab);
-    let agent = serving(&lab, &transport("edge", &json!({})));
+    let agent = serving(&lab, &transport("edge", &json!({})), "Local");
     for peer in [Peer::ROUTED, Peer::ROUTED_V6] {
         let before = [dropped(&agent, "uplink"), received(&agent)];
         let streams = Streams::start_at(&lab, peer, front_end(peer), 1000, 0.5);
@@ -59,27 +59,33 @@ fn connections_through_a_front_end_are_the_pods_and_free_of_the_budgets_of_stran
     let Some(_turn) = turn(name) else {
         return;
     };
-    let lab = Lab::up(LabOptions::default()).unwrap();
-    send_on(&lab);
-    let limits = json!({"unestablished": {"packetsPerSecond": 300}});
-    let filter = json!({"filter": {"mode": "Enforce", "limits": limits}});
-    let agent = serving(&lab, &transport_yaml("edge", PORT, "QUIC", &filter));
-    let server = lab.serve(Pod::Routed, PORT, &[]).unwrap();
-    // Three times the budget.
-    let load = ["--clients=3", "--rate=1000", "--seconds=2"];
-    let load = lab.load(front_end(Peer::ROUTED), &load).unwrap();
-    let client: LoadReport = load.report(SOON).unwrap();
-    let server: ServeReport = server.stop(SOON).unwrap();
-    assert_eq!((client.ok, client.failed), (2000, 0));
-    agent.settled();
-    assert_eq!(received(&agent), server.socket.rx.datagrams);
-    assert_eq!([dropped(&agent, "uplink"), dropped(&agent, "pod")], [0; 2]);
-    let established = count(
-        &agent,
-        "stoq_quic_connections_total",
-        "event=\"established\"",
-    );
-    assert_eq!((established, client.established), (3, 3));
+    for policy in ["Local", "Cluster"] {
+        let lab = Lab::up(LabOptions::default()).unwrap();
+        send_on(&lab);
+        if policy == "Cluster" {
+            masquerade(&lab);
+        }
+        let limits = json!({"unestablished": {"packetsPerSecond": 300}});
+        let filter = json!({"filter": {"mode": "Enforce", "limits": limits}});
+        let agent = serving(&lab, &transport_yaml("edge", PORT, "QUIC", &filter), policy);
+        let server = lab.serve(Pod::Routed, PORT, &[]).unwrap();
+        // Three times the budget.
+        let load = ["--clients=3", "--rate=1000", "--seconds=2"];
+        let load = lab.load(front_end(Peer::ROUTED), &load).unwrap();
+        let client: LoadReport = load.report(SOON).unwrap();
+        let server: ServeReport = server.stop(SOON).unwrap();
+        assert_eq!((client.ok, client.failed), (2000, 0), "{policy}");
+        agent.settled();
+        assert_eq!(received(&agent), server.socket.rx.datagrams, "{policy}");
+        let hooks = ["uplink", "pod"].map(|hook| dropped(&agent, hook));
+        assert_eq!(hooks, [0; 2], "{policy}");
+        let established = count(
+            &agent,
+            "stoq_quic_connections_total",
+            "event=\"established\"",
+        );
+        assert_eq!((established, client.established), (3, 3), "{policy}");
+    }
 }
 
 #[test]
@@ -94,7 +100,11 @@ fn packets_for_a_front_end_reach_the_socket_of_the_pod_their_flow_was_admitted_t
     })
     .unwrap();
     send_on(&lab);
-    let agent = serving(&lab, &transport_yaml("edge", PORT, "UDP", &json!({})));
+    let agent = serving(
+        &lab,
+        &transport_yaml("edge", PORT, "UDP", &json!({})),
+        "Local",
+    );
     let receiver = with_socket(&lab);
     let steered = || {
         receiver
@@ -151,9 +161,25 @@ fn send_on(lab: &Lab) {
     tool::run_with_input(nft.args(["-f", "-"]), &rules.concat()).unwrap();
 }
 
+/// What it would have the node do under `externalTrafficPolicy: Cluster`.
+fn masquerade(lab: &Lab) {
+    let pod = Pod::Routed.v4();
+    let chain = format!(
+        "table ip services {{
+            chain postrouting {{
+                type nat hook postrouting priority srcnat;
+                ip daddr {pod} udp dport {PORT} masquerade
+            }}
+        }}\n"
+    );
+    let mut nft = lab.node.command("nft");
+    tool::run_with_input(nft.args(["-f", "-"]), &chain).unwrap();
+}
+
 /// An agent for the routed pod and this transport, with its front end as the operator would have found it.
-fn serving<'a>(lab: &'a Lab, transport: &str) -> Agent<'a> {
-    let front_end = json!({"type": "NodePort", "port": NODE_PORT, "targetPort": PORT, "trafficPolicy": "Local"});
+fn serving<'a>(lab: &'a Lab, transport: &str, policy: &str) -> Agent<'a> {
+    let front_end =
+        json!({"type": "NodePort", "port": NODE_PORT, "targetPort": PORT, "trafficPolicy": policy});
     let mut object: Value = serde_yaml::from_str(transport).unwrap();
     object["status"] = json!({"frontEnds": [front_end]});
     put(lab, "routed", &pod_yaml(Pod::Routed));

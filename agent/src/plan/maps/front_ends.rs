@@ -6,11 +6,16 @@ use stoq_crds::{FrontEnd, FrontEndAddress, Protocol, Transport};
 use stoq_ebpf::tables::DesiredFrontEnd;
 
 use super::pod_alone;
+use crate::plan::PlannedTransport;
 
 /// Each address and port once, though a Service's address may be one of the node's.
-pub(super) fn desired(spec: &Transport, node: &[IpAddr]) -> Vec<DesiredFrontEnd> {
+pub(super) fn desired(
+    spec: &Transport,
+    planned: &PlannedTransport,
+    node: &[IpAddr],
+) -> Vec<DesiredFrontEnd> {
     let mut all: Vec<DesiredFrontEnd> = Vec::new();
-    for desired in { spec.front_ends.iter() }.flat_map(|one| expanded(spec, one, node)) {
+    for desired in { spec.front_ends.iter() }.flat_map(|one| expanded(spec, planned, one, node)) {
         if !all.iter().any(|known| same_place(known, &desired)) {
             all.push(desired);
         }
@@ -23,7 +28,12 @@ fn same_place(one: &DesiredFrontEnd, other: &DesiredFrontEnd) -> bool {
 }
 
 /// Nothing where the spec names the pods' port no longer.
-fn expanded(spec: &Transport, front_end: &FrontEnd, node: &[IpAddr]) -> Vec<DesiredFrontEnd> {
+fn expanded(
+    spec: &Transport,
+    planned: &PlannedTransport,
+    front_end: &FrontEnd,
+    node: &[IpAddr],
+) -> Vec<DesiredFrontEnd> {
     let mut ports = spec.ports.iter();
     let Some(target) = ports.find(|port| port.number == front_end.target_port) else {
         return Vec::new();
@@ -38,6 +48,7 @@ fn expanded(spec: &Transport, front_end: &FrontEnd, node: &[IpAddr]) -> Vec<Desi
         pod_port: target.number.get(),
         quic: target.protocol == Protocol::Quic,
         pod_alone: pod_alone(spec),
+        tracked: front_end.is_masqueraded() || planned.needs_uplinks(),
     };
     addresses.into_iter().map(desired).collect()
 }

@@ -84,3 +84,35 @@ fn a_front_end_is_what_its_port_and_transport_are() {
     let front_end = plan.desired.transports[0].front_ends[0];
     assert_eq!((front_end.quic, front_end.pod_alone), (true, false));
 }
+
+#[test]
+fn the_uplink_tracks_what_no_pods_interface_sees_as_it_comes() {
+    let cluster = NODE_PORT.replace("Local", "Cluster");
+    let host = pod("host", ["192.0.2.1", "fd00::9"]);
+    // front end, pods, tracked, the uplink
+    type Case<'a> = (&'a str, &'a str, &'a str, bool, &'a str);
+    let cases: [Case<'_>; 4] = [
+        ("local", NODE_PORT, &routed(), false, "eth0 [Native]"),
+        (
+            "cluster",
+            &cluster,
+            &routed(),
+            true,
+            "eth0 [Native] endpoints",
+        ),
+        (
+            "local to the host's network",
+            NODE_PORT,
+            &host,
+            true,
+            "eth0 [Native] endpoints",
+        ),
+        ("none", "", &routed(), false, "eth0 [Native]"),
+    ];
+    for (case, front_end, pods, tracked, uplink) in cases {
+        let plan = planned(&format!("{}{pods}", edge(front_end)), &[]);
+        let mut front_ends = plan.desired.transports[0].front_ends.iter();
+        assert!(front_ends.all(|one| one.tracked == tracked), "{case}");
+        assert_eq!(interfaces(&plan)[0], uplink, "{case}");
+    }
+}

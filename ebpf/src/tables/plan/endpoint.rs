@@ -23,6 +23,7 @@ impl<'a> Planner<'a> {
         for desired in &transport.endpoints {
             let key = key(desired.addr, desired.port);
             let before = self.known(key, index, desired.owner);
+            let before = before.filter(|before| !before.is_front_end());
             let id = match self.endpoint_id(key, before, desired) {
                 Ok(id) => id,
                 Err(refusal) => {

@@ -20,6 +20,7 @@ impl<'a> Planner<'a> {
         for desired in front_ends.filter(|one| !is_endpoint(one, transport)) {
             let key = key(desired.addr, desired.port);
             let before = self.known(key, index, NOBODY);
+            let before = before.filter(Endpoint::is_front_end);
             let id = match self.id(key, before, NOBODY) {
                 Ok(id) => id,
                 Err(refusal) => {
@@ -52,8 +53,9 @@ fn flags(front_end: &DesiredFrontEnd, transport: &DesiredTransport) -> u32 {
     let steered = endpoints.any(|one| one.steered && one.port == front_end.pod_port);
     let others = all_that_are([
         (front_end.quic, endpoint_flag::QUIC),
+        (front_end.tracked, endpoint_flag::UPLINK),
         (front_end.pod_alone, endpoint_flag::POD_ALONE),
-        (steered, endpoint_flag::STEERED),
+        (steered && !front_end.tracked, endpoint_flag::STEERED),
     ]);
     others | endpoint_flag::FRONT_END
 }

@@ -9,6 +9,7 @@ fn front_end(addr: &str, port: u16) -> DesiredFrontEnd {
         pod_port: 4433,
         quic: true,
         pod_alone: false,
+        tracked: false,
     }
 }
 
@@ -93,6 +94,19 @@ fn it_is_steered_while_an_endpoint_of_its_port_is() {
         let is = flags & endpoint_flag::STEERED != 0;
         assert_eq!(is, expected, "port {port} steered {steered}");
     }
+}
+
+#[test]
+fn one_whose_flows_the_uplink_tracks_is_not_steered() {
+    let front_end = DesiredFrontEnd {
+        tracked: true,
+        ..front_end("192.0.2.1", 30443)
+    };
+    let mut edge = edge(&[front_end]);
+    edge.endpoints[0].steered = true;
+    let (now, _) = apply(&Observed::default(), &desired(&[edge]));
+    let flags = endpoint_flag::QUIC | endpoint_flag::UPLINK | endpoint_flag::FRONT_END;
+    assert_eq!(entry(&now, "192.0.2.1", 30443).unwrap().flags, flags);
 }
 
 #[test]
