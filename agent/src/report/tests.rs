@@ -47,6 +47,7 @@ fn transport(policy: Policy, pods: Vec<PlannedPod>) -> PlannedTransport {
             generic: false,
         },
         tier: Tier::Transport,
+        masqueraded: false,
         pods,
     }
 }

@@ -98,6 +98,7 @@ fn desired(endpoint: SocketAddr) -> Desired {
         policy: PolicySpec::default(),
         per_pod_counters: false,
         endpoints: vec![endpoint],
+        front_ends: vec![],
     };
     Desired {
         transports: vec![transport],
