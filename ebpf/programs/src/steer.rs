@@ -82,6 +82,14 @@ pub(crate) fn to_relay(ctx: &XdpContext) -> u32 {
     XDP_REDIRECT
 }
 
+/// Sockets are bound to the first queue: all that a relay has, and on a NIC the kernel would drop what
+/// came by another.
+#[inline(always)]
+pub(crate) fn has_socket(ctx: &XdpContext) -> bool {
+    // SAFETY: the context is valid while the program runs.
+    unsafe { (*ctx.ctx).rx_queue_index == 0 }
+}
+
 /// Hands the frame to the endpoint's socket; to the kernel, if that has gone.
 #[inline(always)]
 pub(crate) fn to_socket(endpoint: u32) -> u32 {
