@@ -6,6 +6,7 @@
 #[path = "support/agent.rs"]
 mod agent;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use serde_json::json;
 use stoq_ebpf::relay::{Relay, Traffic};
 use stoq_lab::number::{NumberReceived, NumberSent};
 use stoq_lab::process::Signal;
-use stoq_lab::topology::ETH;
+use stoq_lab::topology::{ETH, NODE_V4};
 use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, tool, transport_yaml, turn, wait_for};
 
 const PORT: u16 = 5000;
@@ -225,20 +226,45 @@ fn quiet(lab: &Lab) -> Traffic {
     settled.unwrap()
 }
 
+/// An address and port of the node, which sends packets for it on to the pod as `kube-proxy` has it do.
+fn front_end(lab: &Lab) -> SocketAddr {
+    const NODE_PORT: u16 = 30500;
+    let pod = Pod::Routed.targets(PORT)[0];
+    let rules = format!(
+        "table ip services {{ chain prerouting {{ type nat hook prerouting priority dstnat; \
+         ip daddr {NODE_V4} udp dport {NODE_PORT} dnat to {pod}; }}; }}"
+    );
+    tool::run(lab.node.command("nft").arg(rules)).unwrap();
+    let yaml = transport_yaml("edge", PORT, "UDP", &json!({}));
+    let mut transport: serde_json::Value = serde_yaml::from_str(&yaml).unwrap();
+    let front_end = json!({
+        "type": "NodePort", "port": NODE_PORT, "targetPort": PORT, "trafficPolicy": "Local",
+    });
+    transport["status"] = json!({"frontEnds": [front_end]});
+    put(lab, "edge", &serde_yaml::to_string(&transport).unwrap());
+    SocketAddr::from((NODE_V4, NODE_PORT))
+}
+
 #[test]
 fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
     let Some(_turn) = turn("nothing_is_lost_when_the_pods_process_and_the_agent_are_dead") else {
         return;
     };
-    for rp_filter in ["0", "1"] {
+    for (rp_filter, translated) in [("0", false), ("1", false), ("0", true), ("1", true)] {
         let lab = lab(&json!({}));
         lab.node
             .sysctl("net/ipv4/conf/all/rp_filter", rp_filter)
             .unwrap();
+        let target = if translated {
+            front_end(&lab)
+        } else {
+            Pod::Routed.targets(PORT)[0]
+        };
         let agent = Agent::spawn(&lab, &mut run(&lab));
         agent.wait_mode("Native");
         let (by_socket, by_udp) = pair(&lab);
-        let sender = send(&lab, 5_000, 6.0);
+        let options = ["--rate=5000", "--seconds=6"];
+        let sender = lab.number_send(target, &options).unwrap();
         let flows = || (relayed(&lab).packets > 5_000).then_some(());
         wait_for("packets by the relay", SOON, flows).unwrap();
         sender.signal(Signal::STOP).unwrap();
@@ -257,7 +283,7 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
         let received = first.received + rest.received;
         assert_eq!(
             received, sent.sent,
-            "{first:?}, {rest:?}, rp_filter {rp_filter}"
+            "{first:?}, {rest:?}, rp_filter {rp_filter}, {translated}"
         );
         assert!(
             after.packets > before.packets,
