@@ -41,6 +41,8 @@ pub struct TransportConfig {
     /// Largest UDP payload that is tried on a path, bytes; as far as it gets there, it is used. 1452,
     /// what an Ethernet of 1500 carries in IPv6, by default.
     pub largest_datagram: u16,
+    /// Whether the kernel is handed many datagrams at once where it takes them (GSO). On by default.
+    pub segmentation_offload: bool,
     /// Who is asked for an AF_XDP socket. The agent, at `/run/stoq/afxdp.sock`, by default; without
     /// the feature `ebpf` nobody is.
     pub af_xdp: AfXdp,
@@ -148,6 +150,7 @@ impl Default for TransportConfig {
             migration: true,
             datagram_buffer: Some(WINDOW as usize),
             largest_datagram: 1452,
+            segmentation_offload: true,
             af_xdp: AfXdp::default(),
             af_xdp_frames: 4096,
             profile: Profile::default(),

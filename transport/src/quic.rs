@@ -19,7 +19,8 @@ pub(crate) fn transport(config: &TransportConfig) -> Result<Arc<quinn::Transport
         .max_concurrent_bidi_streams(config.streams.into())
         .max_concurrent_uni_streams(config.streams.into())
         .datagram_receive_buffer_size(config.datagram_buffer)
-        .mtu_discovery_config(Some(discovery(config)?));
+        .mtu_discovery_config(Some(discovery(config)?))
+        .enable_segmentation_offload(config.segmentation_offload);
     match config.congestion {
         Congestion::Cubic => {
             quic.congestion_controller_factory(Arc::new(CubicConfig::default()));

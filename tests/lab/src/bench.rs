@@ -17,5 +17,7 @@ mod pod;
 mod policy;
 mod receive;
 mod report;
+mod selection;
+mod transport;
 
 pub use cli::Cli;

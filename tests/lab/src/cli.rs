@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::number::{ReceiveOptions, SendOptions, receive, send};
 use crate::quic::tls::Identity;
 use crate::quic::{LoadOptions, ServeOptions, load, serve};
+use crate::transport;
 
 /// Peers of the STOQ laboratory. Each prints its report as the last line, in JSON.
 #[derive(Debug, Parser)]
@@ -38,6 +39,10 @@ enum Command {
     NumberSend(SendOptions),
     /// Receive numbered UDP packets until SIGTERM; the first line tells the address.
     NumberRecv(ReceiveOptions),
+    /// Serve QUIC by one of several libraries and backends until SIGTERM; the first line says by what.
+    StoqServe(Box<transport::ServeOptions>),
+    /// Work with such a server, and report what that took both.
+    StoqLoad(Box<transport::LoadOptions>),
     /// Remove what labs that were killed have left behind.
     Sweep,
 }
@@ -53,6 +58,16 @@ impl Cli {
             Command::Load(options) => block_on(async { print(&load::load(*options).await?) }),
             Command::NumberSend(options) => print(&send::send(&options)?),
             Command::NumberRecv(options) => number_receive(&options),
+            Command::StoqServe(options) => {
+                options.end.pin()?;
+                block_on(async {
+                    transport::serve::serve(&options, |said| print(said), ended()?).await
+                })
+            }
+            Command::StoqLoad(options) => {
+                options.end.pin()?;
+                block_on(async { print(&transport::load::load(&options).await?) })
+            }
             Command::Sweep => print(&crate::sweep::sweep()),
         }
     }

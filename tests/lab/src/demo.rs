@@ -1,6 +1,6 @@
 //! The demonstration: one QUIC service with real clients, flooded without STOQ and with it.
 
-mod agent;
+pub(crate) mod agent;
 mod agreement;
 mod chart;
 mod claims;

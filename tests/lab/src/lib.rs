@@ -27,6 +27,7 @@ pub mod sweep;
 pub mod tally;
 pub mod tool;
 pub mod topology;
+pub mod transport;
 pub mod wait;
 pub mod wire;
 

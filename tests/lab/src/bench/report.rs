@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::figure::{Figure, Target};
+use super::figure::Target;
 
 /// A figure as measured, one value per round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Measured {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     min: f64,
     median: f64,
@@ -19,28 +19,44 @@ pub(super) struct Measured {
     runs: usize,
     command: String,
     #[serde(skip)]
-    figure: Figure,
+    target: Target,
 }
 
 impl Measured {
     /// Of the values of all rounds.
-    pub(super) fn new(figure: Figure, values: &[f64], command: String) -> Self {
+    pub(super) fn new(
+        name: impl Into<String>,
+        unit: &'static str,
+        target: Target,
+        values: &[f64],
+        command: String,
+    ) -> Self {
         let Spread { min, median, max } = Spread::of(values);
         Self {
-            name: figure.name(),
-            unit: figure.unit(),
+            name: name.into(),
+            unit,
             min,
             median,
             max,
             runs: values.len(),
             command,
-            figure,
+            target,
         }
+    }
+
+    /// Whether anything was promised of it.
+    pub(super) fn is_promised(&self) -> bool {
+        self.target != Target::None
+    }
+
+    /// Whether it is one of the transport matrix's many numbers.
+    pub(super) fn is_of_the_matrix(&self) -> bool {
+        self.name.starts_with("transport.")
     }
 
     /// Whether the median reaches the target.
     pub(super) fn met(&self) -> bool {
-        self.figure.target().met(self.median)
+        self.target.met(self.median)
     }
 }
 
@@ -52,17 +68,17 @@ impl fmt::Display for Measured {
             median: self.median,
             max: self.max,
         };
-        let target = match self.figure.target() {
+        let target = match self.target {
             Target::AtLeast(least) => format!(">= {least}"),
             Target::AtMost(most) => format!("<= {most}"),
             Target::None => "-".to_owned(),
         };
-        let verdict = match (self.figure.target(), self.met()) {
+        let verdict = match (self.target, self.met()) {
             (Target::None, _) => "",
             (_, true) => "ok",
             (_, false) => "BELOW TARGET",
         };
-        let (name, unit, runs) = (self.name, self.unit, self.runs);
+        let (name, unit, runs) = (&self.name, self.unit, self.runs);
         writeln!(
             f,
             "{name:<26} {spread:<22} {unit:<6} {target:<8} {runs} runs  {verdict}"
@@ -104,12 +120,24 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Writes all figures as JSON.
-pub(super) fn write(path: &Path, figures: &[Measured]) -> Result<()> {
+/// What can't be measured here, and why not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Impossible {
+    /// As a figure's, but for its last part.
+    pub(super) name: String,
+    /// In the words of who refused.
+    pub(super) not_possible: String,
+}
+
+/// Writes all figures as JSON, and what there could be no figure of.
+pub(super) fn write(path: &Path, figures: &[Measured], others: &[Impossible]) -> Result<()> {
+    let figures = figures.iter().map(serde_json::to_value);
+    let all = figures.chain(others.iter().map(serde_json::to_value));
+    let all: Vec<_> = all.collect::<Result<_, _>>()?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    let text = serde_json::to_string_pretty(figures)?;
+    let text = serde_json::to_string_pretty(&all)?;
     std::fs::write(path, text + "\n").with_context(|| path.display().to_string())
 }
 
@@ -132,15 +160,33 @@ mod tests {
 
     #[test]
     fn a_missed_target_is_said() {
-        let measured = Measured::new(Figure::DropBare, &[0.5, 0.6], "bench".into());
+        let measured = Measured::new(
+            "a",
+            "ratio",
+            Target::AtLeast(0.7),
+            &[0.5, 0.6],
+            "bench".into(),
+        );
         assert!(measured.to_string().contains("BELOW TARGET"));
-        let measured = Measured::new(Figure::DropBare, &[0.7, 0.8], "bench".into());
+        let measured = Measured::new(
+            "a",
+            "ratio",
+            Target::AtLeast(0.7),
+            &[0.7, 0.8],
+            "bench".into(),
+        );
         assert!(measured.to_string().contains("ok"));
     }
 
     #[test]
     fn json_has_the_promised_fields() {
-        let measured = Measured::new(Figure::Accept1, &[1.0, 2.0, 3.0], "bench".into());
+        let measured = Measured::new(
+            "guard.accept_ns@1",
+            "ns",
+            Target::None,
+            &[1.0, 2.0, 3.0],
+            "bench".into(),
+        );
         let expected = serde_json::json!({
             "name": "guard.accept_ns@1", "unit": "ns", "min": 1.0, "median": 2.0, "max": 3.0,
             "runs": 3, "command": "bench",

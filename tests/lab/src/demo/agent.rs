@@ -22,7 +22,7 @@ const GONE: Duration = Duration::from_secs(10);
 
 /// A running agent; its programs go with [`Agent::remove`], or with the lab's bpffs.
 #[derive(Debug)]
-pub(super) struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     lab: &'a Lab,
     process: Process,
 }
@@ -30,10 +30,16 @@ pub(super) struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// Starts it and waits until it guards the way the run wants.
     pub(super) fn start(lab: &'a Lab, stoq: Stoq) -> Result<Self> {
+        let mode = if stoq == Stoq::Tcx { "Tcx" } else { "Native" };
+        Self::guarding(lab, &policy::transport(stoq), mode)
+    }
+
+    /// Starts it for the routed pod and one transport, and waits until that is in this mode.
+    pub(crate) fn guarding(lab: &'a Lab, transport: &str, mode: &str) -> Result<Self> {
         let objects = lab.directory().join("objects");
         fs::create_dir_all(&objects)?;
         fs::write(objects.join("pod.yaml"), pod_yaml(Pod::Routed))?;
-        fs::write(objects.join("transport.yaml"), policy::transport(stoq))?;
+        fs::write(objects.join("transport.yaml"), transport)?;
         let mut command = command(lab, "run")?;
         command.arg("--standalone").arg(&objects);
         command.arg("--run-dir").arg(run_dir(lab));
@@ -42,7 +48,7 @@ impl<'a> Agent<'a> {
         command.stderr(File::create(log(lab))?);
         let process = Process::start(&mut command)?;
         let agent = Self { lab, process };
-        agent.wait(stoq)?;
+        agent.wait(mode)?;
         Ok(agent)
     }
 
@@ -69,7 +75,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Ends it and removes its programs.
-    pub(super) fn remove(self) -> Result<()> {
+    pub(crate) fn remove(self) -> Result<()> {
         self.process.signal(Signal::TERM)?;
         self.process.wait(GONE)?;
         let mut cleanup = command(self.lab, "cleanup")?;
@@ -80,8 +86,7 @@ impl<'a> Agent<'a> {
     /// Waits until it guards at the uplink and at the pod. It is asked itself, not its file: that
     /// may still be an earlier agent's, and flows that begin before the pod's hook is there take a
     /// while to count as established.
-    fn wait(&self, stoq: Stoq) -> Result<()> {
-        let mode = if stoq == Stoq::Tcx { "Tcx" } else { "Native" };
+    fn wait(&self, mode: &str) -> Result<()> {
         let guards = || guards(&self.status().ok()?, mode).then_some(());
         wait_for(&format!("STOQ in mode {mode}"), READY, guards).with_context(|| self.words())
     }
@@ -106,7 +111,8 @@ fn command(lab: &Lab, subcommand: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn run_dir(lab: &Lab) -> PathBuf {
+/// Where it keeps its files, and listens for pods.
+pub(crate) fn run_dir(lab: &Lab) -> PathBuf {
     lab.directory().join("run")
 }
 

@@ -15,7 +15,7 @@ use rustls::version::TLS13;
 
 /// The name in the server's certificate.
 pub const SERVER_NAME: &str = "pod.stoq.test";
-const ALPN: &[u8] = b"stoq-lab";
+pub(crate) const ALPN: &[u8] = b"stoq-lab";
 
 /// The PEM files of one run.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ fn authority() -> Result<(String, Issuer<'static, KeyPair>)> {
 }
 
 /// What a server needs to prove itself.
-pub(super) fn server(cert: &Path, key: &Path) -> Result<Arc<QuicServerConfig>> {
+pub(crate) fn server(cert: &Path, key: &Path) -> Result<Arc<QuicServerConfig>> {
     let chain = certificates(cert)?;
     let key = PrivateKeyDer::from_pem_file(key).with_context(|| key.display().to_string())?;
     let mut config = rustls::ServerConfig::builder_with_provider(ring::default_provider().into())
@@ -71,7 +71,7 @@ pub(super) fn server(cert: &Path, key: &Path) -> Result<Arc<QuicServerConfig>> {
 }
 
 /// What a client needs to know the server.
-pub(super) fn client(ca: &Path) -> Result<Arc<QuicClientConfig>> {
+pub(crate) fn client(ca: &Path) -> Result<Arc<QuicClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {
         roots.add(certificate)?;
@@ -84,7 +84,7 @@ pub(super) fn client(ca: &Path) -> Result<Arc<QuicClientConfig>> {
     Ok(Arc::new(QuicClientConfig::try_from(config)?))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
         .with_context(|| file.display().to_string())
