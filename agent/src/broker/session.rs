@@ -188,10 +188,9 @@ async fn keep(broker: &Broker, channel: &Channel, ticket: &Ticket, session: u64)
         }
         tokio::select! {
             message = channel.receive() => match message {
-                Ok((Message::Ready, _)) => {
-                    broker.sessions().ready(ticket);
+                Ok((Message::Ready, _)) => if broker.sessions().ready(ticket) {
                     broker.0.news.notify_one();
-                }
+                },
                 Ok(_) => return unexpected("Ready is all that is expected now"),
                 Err(error) => return bad(error),
             },

@@ -187,11 +187,10 @@ impl Sessions {
         }
     }
 
-    /// The rings of the ticket's holder are primed.
-    pub(super) fn ready(&mut self, ticket: &Ticket) {
-        if let Some(session) = self.of(ticket) {
-            session.stage = Stage::Ready;
-        }
+    /// The rings of the ticket's holder are primed. Returns whether that is news.
+    pub(super) fn ready(&mut self, ticket: &Ticket) -> bool {
+        let session = self.of(ticket);
+        session.is_some_and(|one| std::mem::replace(&mut one.stage, Stage::Ready) != Stage::Ready)
     }
 
     /// Gives the place back.
