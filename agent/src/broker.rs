@@ -6,6 +6,7 @@
 //! The agent keeps no copy of a socket: with the pod that has it, it goes, and the relay's program
 //! finds nobody and hands the packets to the host.
 
+mod callers;
 mod channel;
 mod listen;
 mod make;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
+use callers::Callers;
 pub use offers::{Offer, Offers, offers};
 pub use sessions::{Event, Limits, Sessions, Wants};
 
@@ -38,6 +40,7 @@ struct Inner {
     offers: watch::Sender<Offers>,
     news: Notify,
     limits: Limits,
+    callers: Callers,
     /// Directory of the pinned maps.
     maps: PathBuf,
     problem: Mutex<Option<String>>,
@@ -51,6 +54,7 @@ impl Broker {
             offers: watch::Sender::default(),
             news: Notify::new(),
             limits,
+            callers: Callers::default(),
             maps,
             problem: Mutex::default(),
         }))

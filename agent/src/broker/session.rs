@@ -60,6 +60,10 @@ pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
 }
 
 async fn attend(broker: &Broker, channel: &Channel, user: u32) -> End {
+    let Some(call) = broker.0.callers.admit(user) else {
+        let text = format!("too many connections of user {user} have no session yet");
+        return End::Refused(refused(Reason::Busy, text));
+    };
     let first = match timeout(HANDSHAKE, channel.receive()).await {
         Ok(Ok(first)) => first,
         Ok(Err(error)) => return bad(error),
@@ -78,6 +82,7 @@ async fn attend(broker: &Broker, channel: &Channel, user: u32) -> End {
         }
         _ => return unexpected("a session begins with Hello or Resume"),
     };
+    drop(call);
     let endpoint = place.ticket.endpoint;
     tracing::info!(%endpoint, user, session, "a pod has an AF_XDP socket");
     let end = keep(broker, channel, &place.ticket, session).await;
