@@ -38,6 +38,8 @@ pub struct Broker(Arc<Inner>);
 struct Inner {
     sessions: Mutex<Sessions>,
     offers: watch::Sender<Offers>,
+    /// How often the loop had asked what is wanted when it told last what came of it.
+    answered: watch::Sender<u64>,
     news: Notify,
     limits: Limits,
     callers: Callers,
@@ -52,6 +54,7 @@ impl Broker {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
             offers: watch::Sender::default(),
+            answered: watch::Sender::default(),
             news: Notify::new(),
             limits,
             callers: Callers::default(),
@@ -84,6 +87,7 @@ impl Broker {
             }
             news
         });
+        self.0.answered.send_replace(self.sessions().asked());
     }
 
     /// What it was told last.

@@ -156,18 +156,23 @@ async fn resumed<'a>(
     Ok((place, resume.granted.session))
 }
 
-/// Waits for the loop to have made the relay.
+/// Waits for the loop to have made the relay: in a pass that knew of this session. What an earlier
+/// one tells may be of a session that was before, whose relay goes.
 async fn relay(broker: &Broker, ticket: &Ticket) -> Result<Relay, End> {
-    broker.0.news.notify_one();
+    let mut answered = broker.0.answered.subscribe();
     let mut offers = broker.0.offers.subscribe();
     let there = |offers: &Offers| own(offers, ticket).is_none_or(|offer| offer.relay.is_some());
-    let found = timeout(HANDSHAKE, offers.wait_for(there)).await;
-    let offers = match found {
-        Ok(Ok(offers)) => offers,
-        Ok(Err(_)) | Err(_) => {
-            let text = "no relay was made in time".to_owned();
-            return Err(End::Refused(refused(Reason::NotSupported, text)));
-        }
+    broker.0.news.notify_one();
+    let found = timeout(HANDSHAKE, async {
+        answered
+            .wait_for(|asked| *asked > ticket.asked)
+            .await
+            .ok()?;
+        Some(offers.wait_for(there).await.ok()?.clone())
+    });
+    let Ok(Some(offers)) = found.await else {
+        let text = "no relay was made in time".to_owned();
+        return Err(End::Refused(refused(Reason::NotSupported, text)));
     };
     match own(&offers, ticket).and_then(|offer| offer.relay.clone()) {
         Some(Ok(relay)) => Ok(relay),
