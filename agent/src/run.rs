@@ -365,7 +365,7 @@ impl Agent {
             return;
         };
         let traffic: Vec<_> = active.relays.traffic().collect();
-        for endpoint in self.watch.look(traffic) {
+        for endpoint in self.watch.look(traffic, Instant::now()) {
             self.broker.stuck(endpoint);
         }
         self.shared.lock().af_xdp = self.af_xdp();
