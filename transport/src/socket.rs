@@ -14,7 +14,7 @@ use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 use socket2::{Domain, Protocol, Type};
 
 use crate::af_xdp::{Asking, Sockets};
-use crate::spin::Spin;
+use crate::spin::{LOOKS, Spin};
 use crate::{Profile, TransportConfig};
 
 /// Largest UDP payload in IPv4, bytes. The kernel refuses a train of segments that is longer in all.
@@ -58,7 +58,7 @@ impl Socket {
         received: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let spins = config.profile == Profile::Latency;
-        let spin = spins.then(|| Spin::new(&udp)).transpose()?;
+        let spin = spins.then(Spin::new);
         let udp = TokioRuntime.wrap_udp_socket(udp)?;
         let segments = segments(udp.max_transmit_segments(), config.largest_datagram);
         Ok(Self {
@@ -114,13 +114,12 @@ impl Socket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut polled = self.poll_both(cx, bufs, meta);
-        while polled.is_pending() && spin.goes_on() {
-            if let Some(used) = self.look(spin, bufs, meta) {
-                polled = Poll::Ready(Ok(used));
-            } else if spin.gives_way() {
-                cx.waker().wake_by_ref();
+        if polled.is_pending() && spin.goes_on() {
+            let Some(used) = self.look(bufs, meta) else {
+                spin.give_way(cx);
                 return Poll::Pending;
-            }
+            };
+            polled = Poll::Ready(Ok(used));
         }
         if polled.is_ready() {
             spin.begin();
@@ -128,19 +127,12 @@ impl Socket {
         polled
     }
 
-    /// Whatever there is, without the runtime's help.
-    fn look(
-        &self,
-        spin: &Spin,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Option<usize> {
-        let used = self.sockets.receive(bufs, meta);
-        if used > 0 {
-            return Some(self.by_af_xdp(used));
-        }
-        let used = spin.receive(bufs, meta)?;
-        Some(self.by_udp(used, meta))
+    /// What comes by AF_XDP within a moment. For UDP the kernel would have to be asked, which the
+    /// runtime does in each turn.
+    fn look(&self, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Option<usize> {
+        let mut looks = (0..LOOKS).map(|_| self.sockets.receive(bufs, meta));
+        let used = looks.find(|used| *used > 0)?;
+        Some(self.by_af_xdp(used))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::peers::peer;
 use crate::process::{Process, Signal};
 use crate::topology::{CLIENT_V4, ETH, UPLINK};
 use crate::transport::{LoadReport, Started};
-use crate::{Lab, Pod};
+use crate::{Lab, Pod, RealTime};
 
 /// The agent hands over a socket within this time, or says why not.
 const READY: Duration = Duration::from_secs(20);
@@ -39,6 +39,8 @@ pub(super) struct Cell {
 
 /// Runs it for some seconds.
 pub(super) fn run(stage: &Stage<'_>, backend: Backend, row: Row, seconds: f64) -> Result<Outcome> {
+    // Both ends, which this thread starts, go before whatever else the machine does.
+    let _first = RealTime::begin()?;
     let (server, pod) = serve(stage, backend, row)?;
     let words = match server.1 {
         Started::Ready(words) => words,
