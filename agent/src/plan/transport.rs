@@ -17,6 +17,8 @@ pub struct PlannedTransport {
     pub conflict: Option<String>,
     /// How much XDP it wants.
     pub xdp: XdpPolicy,
+    /// How much AF_XDP it wants.
+    pub af_xdp: Policy,
     /// Fineness of its metrics.
     pub tier: Tier,
     /// Whether sources of some of its packets are replaced on their way: the uplinks alone can track their flows.
@@ -50,6 +52,7 @@ pub(super) fn planned(
             name: transport.name.clone(),
             pods: selected.map(&place).collect(),
             xdp: xdp_policy(&transport.acceleration),
+            af_xdp: transport.acceleration.af_xdp,
             tier: transport.tier,
             masqueraded: transport.front_ends.iter().any(FrontEnd::is_masqueraded),
             conflict,
