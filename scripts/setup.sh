@@ -19,9 +19,11 @@ packages() {
   # command:package
   for entry in bpftool:bpftool nft:nftables ethtool:ethtool ip:iproute2 cc:gcc c++:g++ \
     pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps tc:iproute2 \
-    chrt:util-linux ping:iputils-ping shellcheck:shellcheck; do
+    chrt:util-linux setpriv:util-linux prlimit:util-linux ping:iputils-ping shellcheck:shellcheck; do
     command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
+  # gcc only recommends it.
+  [[ -e /usr/include/stdio.h && -e /usr/include/linux/if_xdp.h ]] || missing+=(libc6-dev)
   [[ ${#missing[@]} -gt 0 ]] || return 0
   if ! root; then
     echo "setup: missing, and only root can install: ${missing[*]}" >&2

@@ -6,6 +6,7 @@
 //! The agent keeps no copy of a socket: with the pod that has it, it goes, and the relay's program
 //! finds nobody and hands the packets to the host.
 
+mod callers;
 mod channel;
 mod listen;
 mod make;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, watch};
 
+use callers::Callers;
 pub use offers::{Offer, Offers, offers};
 pub use sessions::{Event, Limits, Sessions, Wants};
 
@@ -36,8 +38,11 @@ pub struct Broker(Arc<Inner>);
 struct Inner {
     sessions: Mutex<Sessions>,
     offers: watch::Sender<Offers>,
+    /// How often the loop had asked what is wanted when it told last what came of it.
+    answered: watch::Sender<u64>,
     news: Notify,
     limits: Limits,
+    callers: Callers,
     /// Directory of the pinned maps.
     maps: PathBuf,
     problem: Mutex<Option<String>>,
@@ -49,8 +54,10 @@ impl Broker {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
             offers: watch::Sender::default(),
+            answered: watch::Sender::default(),
             news: Notify::new(),
             limits,
+            callers: Callers::default(),
             maps,
             problem: Mutex::default(),
         }))
@@ -80,6 +87,7 @@ impl Broker {
             }
             news
         });
+        self.0.answered.send_replace(self.sessions().asked());
     }
 
     /// What it was told last.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use stoq_ebpf::kernel::after_a_tick;
 use stoq_ebpf::relay::{Relay, Traffic};
@@ -87,30 +88,56 @@ impl Relays {
     }
 }
 
+/// Nothing taken for so long is too long: a second, by clocks that are not quite exact.
+const PATIENCE: Duration = Duration::from_millis(900);
+
 /// What came out of relays, as far as it was looked at.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// At the last look, by endpoint and device.
-    last: BTreeMap<(SocketAddr, u32), Traffic>,
+    last: BTreeMap<(SocketAddr, u32), Seen>,
     totals: BTreeMap<SocketAddr, Traffic>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    traffic: Traffic,
+    /// Nothing of what has come since then was taken.
+    starving: Option<Instant>,
+}
+
 impl Watch {
-    /// Takes a look. Returns the endpoints to which packets came since the last one, and none was taken.
-    pub fn look(&mut self, now: Vec<(SocketAddr, u32, Traffic)>) -> Vec<SocketAddr> {
+    /// Takes a look. Returns the endpoints to which packets have come for a second, and none was
+    /// taken. Looks may be close together, and the first after an endpoint was returned shows what
+    /// came before its packets went elsewhere: so it is given its second anew.
+    pub fn look(&mut self, now: Vec<(SocketAddr, u32, Traffic)>, at: Instant) -> Vec<SocketAddr> {
         let mut stuck = Vec::new();
         let mut last = BTreeMap::new();
         for (endpoint, device, traffic) in now {
-            let before = self.last.remove(&(endpoint, device)).unwrap_or_default();
-            let packets = traffic.packets.saturating_sub(before.packets);
-            let dropped = traffic.dropped.saturating_sub(before.dropped);
-            if packets > 0 && dropped >= packets {
+            let before = self.last.remove(&(endpoint, device));
+            let seen = before.map(|before| before.traffic).unwrap_or_default();
+            let packets = traffic.packets.saturating_sub(seen.packets);
+            let dropped = traffic.dropped.saturating_sub(seen.dropped);
+            let mut starving = before.and_then(|before| before.starving);
+            if packets > dropped {
+                starving = None;
+            } else if packets > 0 {
+                starving = starving.or(Some(before.map_or(at, |before| before.at)));
+            }
+            if packets > 0 && starving.is_some_and(|since| at - since >= PATIENCE) {
                 stuck.push(endpoint);
+                starving = None;
             }
             let total = self.totals.entry(endpoint).or_default();
             total.packets += packets;
             total.dropped += dropped;
-            last.insert((endpoint, device), traffic);
+            let seen = Seen {
+                at,
+                traffic,
+                starving,
+            };
+            last.insert((endpoint, device), seen);
         }
         self.last = last;
         stuck
@@ -139,24 +166,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stuck_is_who_took_none_of_what_came() {
+    fn stuck_is_who_took_none_of_what_came_for_a_second() {
         let endpoint = SocketAddr::from(([10, 0, 0, 1], 1));
-        let mut watch = Watch::default();
-        for (case, device, packets, dropped, stuck) in [
-            ("nothing came", 7, 0, 0, false),
-            ("all was taken", 7, 10, 0, false),
-            ("some was", 7, 20, 9, false),
-            ("none was", 7, 30, 19, true),
-            ("nothing came any more", 7, 30, 19, false),
-            ("another device", 8, 5, 5, true),
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        for (case, after, device, packets, dropped, stuck) in [
+            ("a first look", 0, 7, 0, 0, false),
+            ("all was taken", 1000, 7, 10, 0, false),
+            ("some was", 2000, 7, 20, 9, false),
+            ("none was, for a moment", 2010, 7, 30, 19, false),
+            ("nor for another", 2020, 7, 40, 29, false),
+            ("nor for a second", 3000, 7, 50, 39, true),
+            ("before it went elsewhere", 3005, 7, 60, 49, false),
+            ("nothing came any more", 9000, 7, 60, 49, false),
+            ("some is taken again", 9100, 7, 70, 50, false),
+            ("none was, for a whole look", 10_100, 7, 80, 60, true),
+            ("another device", 11_100, 8, 5, 5, false),
         ] {
             let traffic = Traffic { packets, dropped };
-            let found = watch.look(vec![(endpoint, device, traffic)]);
+            let at = start + Duration::from_millis(after);
+            let found = watch.look(vec![(endpoint, device, traffic)], at);
             assert_eq!(found.len(), usize::from(stuck), "{case}");
         }
         let all = Traffic {
-            packets: 35,
-            dropped: 24,
+            packets: 85,
+            dropped: 65,
         };
         assert_eq!(watch.totals()[&endpoint], all);
         watch.keep(|_| false);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use stoq_crds::Timestamp;
-use stoq_ebpf::capability::{Gate, Reason, probe};
+use stoq_ebpf::capability::{Gate, Reason, State, probe};
 use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
@@ -275,8 +275,12 @@ impl Agent {
             self.broker.publish(Offers::default());
             return;
         };
-        self.broker
-            .publish(offers(&self.plan, active.hooks.held(), &active.relays));
+        self.broker.publish(offers(
+            &self.plan,
+            active.hooks.held(),
+            &active.relays,
+            no_sockets(&self.gates),
+        ));
         let seats = &self.plan.seats;
         self.watch.keep(|endpoint| seats.contains_key(endpoint));
         if !std::mem::replace(&mut self.listening, true) {
@@ -365,7 +369,7 @@ impl Agent {
             return;
         };
         let traffic: Vec<_> = active.relays.traffic().collect();
-        for endpoint in self.watch.look(traffic) {
+        for endpoint in self.watch.look(traffic, Instant::now()) {
             self.broker.stuck(endpoint);
         }
         self.shared.lock().af_xdp = self.af_xdp();
@@ -387,6 +391,15 @@ impl Agent {
             }
         }
         Some(seen)
+    }
+}
+
+/// Why no AF_XDP socket could be made and bound, if it was tried in vain.
+fn no_sockets(gates: &[Gate]) -> Option<String> {
+    let gate = gates.iter().find(|gate| gate.name == "af-xdp")?;
+    match &gate.state {
+        State::Unavailable { reason, message } => Some(format!("af-xdp: {reason}: {message}")),
+        State::Available | State::Unknown { .. } => None,
     }
 }
 

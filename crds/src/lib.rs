@@ -31,7 +31,7 @@ mod rules;
 mod selector;
 mod transport;
 
-pub use api::{FilterMode, Policy, Protocol, StoqTransport, Tier};
+pub use api::{FilterMode, Policy, Protocol, StoqTransport, Tier, TrafficPolicy};
 pub use conflict::{Conflict, resolve_conflicts};
 pub use file::{Fault, Kind, Object, Refused, read_objects};
 pub use invalid::{Invalid, Violation};
@@ -41,5 +41,6 @@ pub use pod::{Phase, Pod};
 pub use reason::{ConditionType, Reason};
 pub use selector::{Requirement, Selector};
 pub use transport::{
-    Acceleration, Filter, Limits, PerSource, Port, QuicChecks, Transport, Unestablished, XdpModes,
+    Acceleration, Filter, FrontEnd, FrontEndAddress, Limits, PerSource, Port, QuicChecks,
+    Transport, Unestablished, XdpModes,
 };

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 /// Most ports of a transport.
 pub(crate) const MAX_PORTS: usize = 16;
+/// Most front ends of a transport.
+pub(crate) const MAX_FRONT_ENDS: usize = 64;
 /// Most CIDRs of one list.
 pub(crate) const MAX_CIDRS: usize = 1024;
 /// Most expressions of a selector, values of an expression and labels of `matchLabels`: bounds
@@ -71,6 +73,11 @@ pub(crate) const PREFIX_V6: Rule = Rule {
 pub(crate) const SELECTOR_VALUES: Rule = Rule {
     cel: "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",
     message: "must have values for In and NotIn, and none for Exists and DoesNotExist",
+};
+
+pub(crate) const FRONT_END_IP: Rule = Rule {
+    cel: "self.type == 'Address' ? has(self.ip) : !has(self.ip)",
+    message: "must have an ip for Address, and none for NodePort",
 };
 
 pub(crate) const IMMUTABLE_SELECTOR: Rule = Rule {

@@ -10,8 +10,10 @@ use crate::rules::{self, Rule};
 use crate::{Invalid, ObjectName, Pod, Policy, Protocol, Selector, Tier, Violation, duration};
 
 mod filter;
+mod front_end;
 
 pub use filter::{Filter, Limits, PerSource, QuicChecks, Unestablished};
+pub use front_end::{FrontEnd, FrontEndAddress};
 
 /// A transport whose every field holds what it must.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,6 +34,8 @@ pub struct Transport {
     pub filter: Filter,
     /// How fine the metrics are.
     pub tier: Tier,
+    /// Ways into the cluster that lead to the pods, as the operator found them; at most 64.
+    pub front_ends: Vec<FrontEnd>,
 }
 
 /// One UDP port.
@@ -85,6 +89,7 @@ impl Transport {
             acceleration: parse_acceleration(&spec.acceleration)?,
             filter: Filter::parse(&spec.filter)?,
             tier: spec.metrics.tier,
+            front_ends: front_end::parse_all(object.status.as_ref())?,
         })
     }
 
@@ -110,10 +115,15 @@ fn parse_ports(specs: &[PortSpec]) -> Result<Vec<Port>, Invalid> {
 }
 
 fn parse_port(spec: &PortSpec, field: &str) -> Result<Port, Invalid> {
-    let number = u16::try_from(spec.port).ok().and_then(NonZeroU16::new);
-    let number = number.ok_or_else(|| broken(format!("{field}.port"), rules::PORT))?;
-    let protocol = spec.protocol;
-    Ok(Port { number, protocol })
+    Ok(Port {
+        number: parse_port_number(spec.port, format!("{field}.port"))?,
+        protocol: spec.protocol,
+    })
+}
+
+fn parse_port_number(number: i64, field: String) -> Result<NonZeroU16, Invalid> {
+    let number = u16::try_from(number).ok().and_then(NonZeroU16::new);
+    number.ok_or_else(|| broken(field, rules::PORT))
 }
 
 fn parse_acceleration(spec: &AccelerationSpec) -> Result<Acceleration, Invalid> {

@@ -1,5 +1,7 @@
 //! What the agent and a pod say to each other to hand over an AF_XDP socket: version 1.
 //!
+//! `docs/afxdp-protocol.md` is the page for who writes a client.
+//!
 //! One message is one packet of a Unix socket of type `SOCK_SEQPACKET`, numbers little-endian:
 //!
 //! | bytes | field |
@@ -17,6 +19,8 @@
 //! only if the agent dies does it outlive it, and the pod says [`Resume`] to the next agent.
 
 mod channel;
+#[cfg(test)]
+mod page;
 mod wire;
 
 pub use channel::{ChannelError, receive, send};

@@ -137,6 +137,7 @@ fn steer(tables: &mut Tables, endpoints: &[SocketAddr]) -> Result<Vec<u32>, Tabl
         policy: PolicySpec::default(),
         per_pod_counters: false,
         endpoints: endpoints.iter().map(desired).collect(),
+        front_ends: Vec::new(),
     };
     let applied = tables.apply(&Desired {
         transports: vec![transport],

@@ -96,7 +96,7 @@ impl Flows {
             return Ok(());
         }
         match self.flows.remove(key) {
-            Ok(()) => census.remove(key),
+            Ok(()) => census.remove(key, &flow),
             Err(MapError::SyscallError(e)) if e.io_error.kind() == std::io::ErrorKind::NotFound => {
             }
             Err(source) => return Err(refused(FLOWS, source)),

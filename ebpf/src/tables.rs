@@ -30,7 +30,9 @@ mod policy;
 
 pub use applied::{Applied, AppliedEndpoint, AppliedTransport, Family, Refusal};
 pub use cidr::Cidrs;
-pub use desired::{Desired, DesiredEndpoint, DesiredTransport, Mode, PolicySpec, Rates};
+pub use desired::{
+    Desired, DesiredEndpoint, DesiredFrontEnd, DesiredTransport, Mode, PolicySpec, Rates,
+};
 pub use observed::Observed;
 
 /// Why the maps could not be read or written. What was written until then is in order by itself; the next
@@ -70,6 +72,7 @@ pub struct Tables {
     sources: Array<MapData, SourceSet>,
     debts: Array<MapData, DebtLine>,
     activity: Array<MapData, Activity>,
+    addresses: Array<MapData, Addr>,
     counters: PerCpuArray<MapData, Counters>,
     histograms: PerCpuHashMap<MapData, u32, Histograms>,
 }
@@ -88,6 +91,7 @@ impl Tables {
             sources: open(maps, SOURCES)?,
             debts: open(maps, DEBTS)?,
             activity: open(maps, ACTIVITY)?,
+            addresses: open(maps, ADDRESSES)?,
             counters: open(maps, COUNTERS)?,
             histograms: open(maps, HISTOGRAMS)?,
         })
@@ -114,7 +118,8 @@ impl Tables {
     /// The endpoints whose packets go to sockets, as an earlier agent has left it, and their owners.
     pub fn steered(&self) -> Result<Vec<(SocketAddr, u64)>, TablesError> {
         let steered = |(key, endpoint): (EndpointKey, Endpoint)| {
-            let steered = endpoint.flags & endpoint_flag::STEERED != 0;
+            let flags = endpoint.flags & (endpoint_flag::STEERED | endpoint_flag::FRONT_END);
+            let steered = flags == endpoint_flag::STEERED;
             let port = u16::try_from(key.port).ok()?;
             let at = SocketAddr::new(addr::from_wire(key.addr), port);
             steered.then_some((at, endpoint.owner))
@@ -140,6 +145,7 @@ const BUDGETS: &str = "STOQ_BUDGETS";
 const SOURCES: &str = "STOQ_SOURCES";
 const DEBTS: &str = "STOQ_DEBTS";
 const ACTIVITY: &str = "STOQ_ACTIVITY";
+const ADDRESSES: &str = "STOQ_ADDRESSES";
 const COUNTERS: &str = "STOQ_COUNTERS";
 const HISTOGRAMS: &str = "STOQ_HISTOGRAMS";
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's preparation may end the test")]
 
+#[path = "af_xdp/front_ends.rs"]
+mod front_ends;
 #[path = "../abi/tests/packets/mod.rs"]
 mod packets;
 mod support;
@@ -20,7 +22,9 @@ use stoq_ebpf::kernel::after_a_tick;
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf::relay::{Relay, Steering};
 use stoq_ebpf::stats::Stats;
-use stoq_ebpf::tables::{Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tables, addr};
+use stoq_ebpf::tables::{
+    AppliedEndpoint, Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tables, addr,
+};
 use stoq_ebpf_abi::flow::{Flow, flag, state};
 use stoq_ebpf_abi::maps::{FlowKey, RELAY_MAC};
 use support::{Scratch, in_scratch, ip};
@@ -35,28 +39,37 @@ const RINGS: Rings = Rings {
 /// A node whose one endpoint has a relay.
 struct Node {
     loaded: Loaded,
+    tables: Tables,
     steering: Steering,
     stats: Stats,
     flows: HashMap<MapData, FlowKey, Flow>,
+    endpoint: AppliedEndpoint,
     relay: Relay,
 }
 
 impl Node {
     fn up(scratch: &Scratch) -> Self {
+        Self::of(scratch, &desired())
+    }
+
+    /// One that has the relay of the first endpoint.
+    fn of(scratch: &Scratch, desired: &Desired) -> Self {
         let pins = Pins::new(&scratch.bpffs);
         let mut loaded = loader::load(&pins, &Options::default()).unwrap();
         let mut tables = Tables::open(&pins.maps()).unwrap();
-        let applied = tables.apply(&desired()).unwrap();
-        let id = applied.transports[0].endpoints[0].id;
-        let relay = Relay::ensure(id, 1500).unwrap();
+        let applied = tables.apply(desired).unwrap();
+        let endpoint = applied.transports[0].endpoints[0];
+        let relay = Relay::ensure(endpoint.id, 1500).unwrap();
         let program = loaded.xdp("stoq_relay").unwrap();
         program.attach(&relay.far.name, XdpMode::Driver).unwrap();
         after_a_tick();
         Self {
             loaded,
+            tables,
             steering: Steering::open(&pins.maps()).unwrap(),
             stats: Stats::open(&pins.maps()).unwrap(),
             flows: open(&pins.maps(), "STOQ_FLOWS"),
+            endpoint,
             relay,
         }
     }
@@ -73,19 +86,28 @@ impl Node {
 
     /// The kernel's path has accepted the client's flow until then, ns.
     fn admit(&mut self, until: u64) {
-        let key = FlowKey {
-            transport: 0,
-            peer: addr::to_wire("192.0.2.9".parse().unwrap()),
-            ports: 40000 << 16 | 4433,
-        };
+        self.admit_of(0, until);
+    }
+
+    /// The same of a flow of another transport that names this endpoint.
+    fn admit_of(&mut self, transport: u32, until: u64) {
         let flow = Flow {
-            endpoint: self.relay.endpoint,
+            endpoint: self.endpoint.id,
             state: state::ESTABLISHED,
             flags: flag::ANSWERED | flag::SHORT_IN | flag::SHORT_OUT,
             admitted_until: until,
             ..Flow::default()
         };
-        self.flows.insert(key, flow, 0).unwrap();
+        self.flows.insert(self.key(transport), flow, 0).unwrap();
+    }
+
+    /// Of the client's flow.
+    fn key(&self, transport: u32) -> FlowKey {
+        FlowKey {
+            transport,
+            peer: addr::to_wire("192.0.2.9".parse().unwrap()),
+            ports: 40000 << 16 | 4433,
+        }
     }
 
     /// The uplink's program on as many live copies of the frame.
@@ -101,7 +123,23 @@ impl Node {
     }
 
     fn observed(&self) -> u64 {
-        self.stats.read(0).unwrap().counters.packets[0]
+        self.counted(self.endpoint.slot)
+    }
+
+    fn counted(&self, slot: u32) -> u64 {
+        self.stats.read(slot).unwrap().counters.packets[0]
+    }
+
+    /// Waits until the relay has handed so many more frames to the host.
+    fn wait_for_host(&self, before: u64, frames: u64) {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let handed = packets_out_of(&self.relay) - before;
+            if handed >= frames {
+                return;
+            }
+            assert!(Instant::now() < until, "{handed}");
+        }
     }
 }
 
@@ -124,8 +162,9 @@ fn desired() -> Desired {
         transports: vec![DesiredTransport {
             name: "default/edge".to_owned(),
             policy: PolicySpec::default(),
-            per_pod_counters: false,
+            per_pod_counters: true,
             endpoints: vec![endpoint],
+            front_ends: vec![],
         }],
         nodes: vec![],
     }
@@ -217,14 +256,7 @@ fn with_no_socket_behind_it_a_relay_hands_frames_to_the_host() {
         drop(receiver);
         let before = packets_out_of(&node.relay);
         node.take_in(&frame, 32);
-        let until = Instant::now() + Duration::from_secs(5);
-        while packets_out_of(&node.relay) < before + 32 {
-            assert!(
-                Instant::now() < until,
-                "{}",
-                packets_out_of(&node.relay) - before
-            );
-        }
+        node.wait_for_host(before, 32);
         assert_eq!(node.observed(), 0, "the pod's interface does that");
     });
 }

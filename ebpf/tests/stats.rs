@@ -93,6 +93,7 @@ fn reading_every_transport_is_cheap() {
             policy: PolicySpec::default(),
             per_pod_counters: false,
             endpoints: Vec::new(),
+            front_ends: Vec::new(),
         });
         let desired = Desired {
             transports: transports.collect(),

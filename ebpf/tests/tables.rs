@@ -18,9 +18,11 @@ use stoq_ebpf::flows::Flows;
 use stoq_ebpf::loader::Options;
 use stoq_ebpf::stats::Stats;
 use stoq_ebpf::tables::{
-    Desired, DesiredEndpoint, DesiredTransport, Mode, Observed, PolicySpec, Tables, addr,
+    Desired, DesiredEndpoint, DesiredFrontEnd, DesiredTransport, Mode, Observed, PolicySpec,
+    Tables, addr,
 };
-use stoq_ebpf_abi::maps::{Activity, CidrV4, Counters, cidr_flag};
+use stoq_ebpf_abi::maps::{Activity, CidrV4, Counters, cidr_flag, endpoint_flag};
+use stoq_ebpf_abi::parse::Addr;
 use stoq_ebpf_abi::source::{DebtLine, SETS_PER_LINE, SourceSet};
 use support::in_scratch;
 
@@ -52,6 +54,7 @@ fn edge() -> DesiredTransport {
         },
         per_pod_counters: true,
         endpoints: vec![endpoint("10.0.0.1", 7), endpoint("2001:db8::1", 8)],
+        front_ends: vec![],
     }
 }
 
@@ -122,6 +125,40 @@ fn what_is_applied_is_read_back() {
         );
         assert_eq!(observed.nodes.len(), 2);
         assert_eq!(observed.histograms, BTreeSet::from([0, 256, 257]));
+    });
+}
+
+#[test]
+fn a_front_end_is_an_entry_but_nothing_that_is_steered_by_itself() {
+    in_scratch(|scratch| {
+        let maps = maps::load(scratch, &Options::default());
+        let mut tables = Tables::open(&maps).unwrap();
+        let mut desired = desired();
+        desired.transports[0].endpoints[0].steered = true;
+        desired.transports[0].front_ends = vec![DesiredFrontEnd {
+            addr: "192.0.2.1".parse().unwrap(),
+            port: 30443,
+            pod_port: 4433,
+            quic: true,
+            pod_alone: false,
+            tracked: false,
+        }];
+        let applied = tables.apply(&desired).unwrap();
+        assert!(applied.transports[0].refusals.is_empty());
+        let observed = tables.observe().unwrap();
+        let mut entries = observed.endpoints.iter();
+        let (_, entry) = entries.find(|(key, _)| key.port == 30443).unwrap();
+        let flags = endpoint_flag::QUIC | endpoint_flag::STEERED | endpoint_flag::FRONT_END;
+        assert_eq!((entry.flags, entry.port), (flags, 4433));
+        let at = "10.0.0.1:4433".parse().unwrap();
+        assert_eq!(tables.steered().unwrap(), [(at, 7)]);
+        // By which the programs find what a flow names.
+        let addresses: Array<_, Addr> = array(&maps, "STOQ_ADDRESSES");
+        for endpoint in &applied.transports[0].endpoints {
+            let addr = addresses.get(&endpoint.id, 0).unwrap();
+            assert_eq!(addr::from_wire(addr), endpoint.addr);
+        }
+        assert_eq!(tables.apply(&desired).unwrap().writes, 0);
     });
 }
 

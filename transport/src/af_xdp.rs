@@ -12,16 +12,19 @@ mod watch;
 
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use quinn::udp::RecvMeta;
 use stoq_ebpf::af_xdp::Geometry;
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use self::broker::Client;
+use self::broker::{Client, Wish};
 use self::direct::Direct;
+use self::machine::Standing;
 use self::rings::Rings;
 use crate::metrics::AfXdpCounts;
 use crate::{AfXdp, Backend, Error, Route, TransportConfig};
@@ -34,16 +37,95 @@ pub(crate) struct Sockets {
     idle: &'static str,
 }
 
-/// The tasks that talk to the agent. When it is dropped, conversations and sessions end.
+/// How long it may take to empty a socket's ring.
+const GIVEN_BACK: Duration = Duration::from_secs(1);
+/// Between two looks whether it is.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Who asks for sockets. When it is dropped, conversations and sessions end.
 #[derive(Debug)]
 pub(crate) struct Asking {
-    tasks: JoinSet<()>,
+    plan: Plan,
     rings: Arc<Rings>,
+    runtime: Handle,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Of whom a socket is had, for what.
+#[derive(Debug)]
+enum Plan {
+    /// Of the agent, one for each.
+    Agent(Vec<Wish>),
+    /// Of nobody: it is put onto an interface.
+    Direct(Direct),
+    Nobody,
+}
+
+impl Asking {
+    /// Has packets come by AF_XDP as far as possible, or by UDP alone.
+    pub(crate) async fn switch(&self, on: bool) {
+        let mut tasks = self.tasks.lock().await;
+        if on {
+            self.begin(&mut tasks);
+            return;
+        }
+        tasks.shutdown().await;
+        for slot in 0..self.slots() {
+            self.rings.retire(slot);
+            let why = "AF_XDP is switched off".to_owned();
+            self.rings.stand(slot, Standing::Udp(why));
+        }
+        // Until they are empty and given back; a receiver that is held up gives them back later.
+        let until = Instant::now() + GIVEN_BACK;
+        while self.rings.is_retiring() && Instant::now() < until {
+            self.rings.wake();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn begin(&self, tasks: &mut JoinSet<()>) {
+        if !tasks.is_empty() {
+            return;
+        }
+        match &self.plan {
+            Plan::Agent(wishes) => {
+                for (slot, wish) in wishes.iter().enumerate() {
+                    let client = Client::new(wish.clone(), self.rings.clone(), slot);
+                    tasks.spawn_on(client.run(), &self.runtime);
+                }
+            }
+            Plan::Direct(direct) => {
+                tasks.spawn_on(direct.clone().run(self.rings.clone()), &self.runtime);
+            }
+            Plan::Nobody => {}
+        }
+    }
+
+    fn slots(&self) -> usize {
+        self.plan.slots()
+    }
+}
+
+impl Plan {
+    fn slots(&self) -> usize {
+        match self {
+            Self::Agent(wishes) => wishes.len(),
+            Self::Direct(_) => 1,
+            Self::Nobody => 0,
+        }
+    }
+
+    fn route(&self) -> Route {
+        match self {
+            Self::Direct(_) => Route::Direct,
+            Self::Agent(_) | Self::Nobody => Route::Relay,
+        }
+    }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.tasks.abort_all();
+        self.tasks.get_mut().abort_all();
         self.rings.end();
     }
 }
@@ -53,42 +135,24 @@ impl Sockets {
     pub(crate) fn ask(
         config: &TransportConfig,
         local: SocketAddr,
-    ) -> Result<(Self, Asking), Error> {
+    ) -> Result<(Self, Arc<Asking>), Error> {
         let geometry = geometry(config)?;
+        let (plan, idle) = match plan(config, local, geometry) {
+            Ok(plan) => (plan, ""),
+            Err(idle) => (Plan::Nobody, idle),
+        };
+        let rings = Rings::new(plan.slots(), local.is_ipv6(), plan.route());
+        let rings = Arc::new(rings);
         let mut tasks = JoinSet::new();
-        let (rings, idle) = match wish(config, local) {
-            Ok((Wish::Agent(broker), endpoints)) => {
-                let rings = Rings::new(endpoints.len(), local.is_ipv6(), Route::Relay);
-                let rings = Arc::new(rings);
-                for (slot, endpoint) in endpoints.into_iter().enumerate() {
-                    let wish = broker::Wish {
-                        broker: broker.to_owned(),
-                        endpoint,
-                        geometry,
-                    };
-                    tasks.spawn(Client::new(wish, rings.clone(), slot).run());
-                }
-                (rings, "")
-            }
-            Ok((Wish::Direct(interface, bpffs), endpoints)) => {
-                let rings = Arc::new(Rings::new(1, local.is_ipv6(), Route::Direct));
-                let direct = Direct {
-                    interface: interface.to_owned(),
-                    bpffs: bpffs.to_owned(),
-                    endpoints,
-                    geometry,
-                    rings: rings.clone(),
-                };
-                tasks.spawn(direct.run());
-                (rings, "")
-            }
-            Err(idle) => (Arc::new(Rings::new(0, local.is_ipv6(), Route::Relay)), idle),
-        };
-        let asking = Asking {
-            tasks,
+        let mut asking = Asking {
+            plan,
             rings: rings.clone(),
+            runtime: Handle::current(),
+            tasks: Mutex::default(),
         };
-        Ok((Self { rings, idle }, asking))
+        asking.begin(&mut tasks);
+        *asking.tasks.get_mut() = tasks;
+        Ok((Self { rings, idle }, Arc::new(asking)))
     }
 
     /// Fills buffers with what waits; how many.
@@ -119,32 +183,36 @@ impl Sockets {
     }
 }
 
-/// Of whom a socket is had.
-enum Wish<'a> {
-    /// The agent that listens there.
-    Agent(&'a Path),
-    /// Nobody: it is put onto this interface, with the help of this BPF file system.
-    Direct(&'a str, &'a Path),
-}
-
-/// Of whom, and for which addresses, or why of nobody.
-fn wish(
+/// Of whom, and for what, or why of nobody.
+fn plan(
     config: &TransportConfig,
     local: SocketAddr,
-) -> Result<(Wish<'_>, Vec<SocketAddr>), &'static str> {
-    let wish = match &config.af_xdp {
-        AfXdp::Off => return Err("AF_XDP is off in the configuration"),
-        AfXdp::Broker { .. } if config.bind.port() == 0 => {
-            return Err("no StoqTransport selects a port of the kernel's choice");
-        }
-        AfXdp::Broker { socket } => Wish::Agent(socket),
-        AfXdp::Direct { interface, bpffs } => Wish::Direct(interface, bpffs),
+    geometry: Geometry,
+) -> Result<Plan, &'static str> {
+    let endpoints = || match endpoints::endpoints(local, endpoints::source) {
+        none if none.is_empty() => Err("the host has no address to be reached at"),
+        some => Ok(some),
     };
-    let endpoints = endpoints::endpoints(local, endpoints::source);
-    if endpoints.is_empty() {
-        return Err("the host has no address to be reached at");
+    match &config.af_xdp {
+        AfXdp::Off => Err("AF_XDP is off in the configuration"),
+        AfXdp::Broker { .. } if config.bind.port() == 0 => {
+            Err("no StoqTransport selects a port of the kernel's choice")
+        }
+        AfXdp::Broker { socket } => {
+            let wish = |endpoint| Wish {
+                broker: socket.clone(),
+                endpoint,
+                geometry,
+            };
+            Ok(Plan::Agent(endpoints()?.into_iter().map(wish).collect()))
+        }
+        AfXdp::Direct { interface, bpffs } => Ok(Plan::Direct(Direct {
+            interface: interface.clone(),
+            bpffs: bpffs.clone(),
+            endpoints: endpoints()?,
+            geometry,
+        })),
     }
-    Ok((wish, endpoints))
 }
 
 fn geometry(config: &TransportConfig) -> Result<Geometry, Error> {

@@ -2,6 +2,7 @@
 
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use quinn::udp::RecvMeta;
@@ -15,9 +16,14 @@ pub(crate) struct Sockets;
 #[derive(Debug)]
 pub(crate) struct Asking;
 
+impl Asking {
+    #[expect(clippy::unused_async, reason = "with the feature it waits")]
+    pub(crate) async fn switch(&self, _: bool) {}
+}
+
 impl Sockets {
-    pub(crate) fn ask(_: &TransportConfig, _: SocketAddr) -> Result<(Self, Asking), Error> {
-        Ok((Self, Asking))
+    pub(crate) fn ask(_: &TransportConfig, _: SocketAddr) -> Result<(Self, Arc<Asking>), Error> {
+        Ok((Self, Arc::new(Asking)))
     }
 
     pub(crate) fn receive(&self, _: &mut [IoSliceMut<'_>], _: &mut [RecvMeta]) -> usize {

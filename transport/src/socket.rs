@@ -40,7 +40,7 @@ pub(crate) struct Socket {
     segments: usize,
     sockets: Sockets,
     /// Ends with the socket.
-    _asking: Asking,
+    _asking: Arc<Asking>,
     /// Whether AF_XDP comes before UDP the next time: what has given something comes last.
     af_xdp_first: AtomicBool,
     /// Datagrams that came by UDP.
@@ -55,7 +55,7 @@ impl Socket {
         udp: UdpSocket,
         config: &TransportConfig,
         sockets: Sockets,
-        asking: Asking,
+        asking: Arc<Asking>,
         received: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let spins = config.profile == Profile::Latency;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quinn::{Endpoint, TokioRuntime, VarInt};
 
-use crate::af_xdp::Sockets;
+use crate::af_xdp::{Asking, Sockets};
 use crate::metrics::{Metrics, Observer};
 use crate::socket::{self, Socket};
 use crate::{Backend, Connection, EbpfStatus, Error, TransportConfig, quic};
@@ -17,6 +17,7 @@ pub struct StoqTransport {
     client: bool,
     ebpf: Option<EbpfStatus>,
     observer: Observer,
+    asking: Arc<Asking>,
 }
 
 impl StoqTransport {
@@ -36,7 +37,8 @@ impl StoqTransport {
         let local = udp.local_addr().map_err(refused)?;
         let (sockets, asking) = Sockets::ask(&config, local)?;
         let observer = Observer::new(sockets.clone());
-        let socket = Socket::new(udp, &config, sockets, asking, observer.udp()).map_err(refused)?;
+        let socket =
+            Socket::new(udp, &config, sockets, asking.clone(), observer.udp()).map_err(refused)?;
         let mut endpoint = Endpoint::new_with_abstract_socket(
             quic::endpoint(&config)?,
             server,
@@ -53,6 +55,7 @@ impl StoqTransport {
             client: may_connect,
             ebpf: probe().await,
             observer,
+            asking,
         })
     }
 
@@ -104,6 +107,12 @@ impl StoqTransport {
     /// What packets are received by now, and why by nothing faster.
     pub fn backend(&self) -> Backend {
         self.observer.backend()
+    }
+
+    /// Has packets come by AF_XDP as far as that is possible, as in the beginning, or by UDP alone.
+    /// Connections go on whatever they come by.
+    pub async fn use_af_xdp(&self, on: bool) {
+        self.asking.switch(on).await;
     }
 
     /// What was received and lost so far, and how the live connections are.

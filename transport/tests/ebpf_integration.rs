@@ -11,6 +11,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use ends::{Client, SERVER, Server};
 use node::{Agent, Node, Sessions};
@@ -248,4 +249,39 @@ fn an_interface_with_another_s_program_is_left_to_it() {
         server.until("refused", |metrics| by_udp(metrics, "of another"));
         is_not_steered(server, client);
     });
+}
+
+#[test]
+fn a_connection_goes_on_while_packets_come_another_way() {
+    on_a_node(Profile::Auto, |node, broker, server, client| {
+        let _agent = Agent::listen(broker, node, Sessions::TakenOver);
+        for _ in 0..3 {
+            server.until("steered", |metrics| by_af_xdp(metrics, ""));
+            is_steered(server, client);
+            server.switch(false);
+            assert!(by_udp(&server.transport.metrics(), "switched off"));
+            // Until the agent has heard of it, packets come as they did.
+            let until = Instant::now() + Duration::from_secs(5);
+            while server.during(|| client.ask(LONG)).0 > 0 {
+                assert!(Instant::now() < until, "still steered");
+            }
+            is_not_steered(server, client);
+            server.switch(true);
+            client.ask(LONG);
+        }
+    });
+    on_a_wire(
+        |scratch| (direct(scratch), ()),
+        |server, client, ()| {
+            for _ in 0..3 {
+                server.until("on the interface", |metrics| {
+                    matches!(metrics.backend, Backend::AfXdp { .. })
+                });
+                is_steered(server, client);
+                server.switch(false);
+                is_not_steered(server, client);
+                server.switch(true);
+            }
+        },
+    );
 }

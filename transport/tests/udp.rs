@@ -10,7 +10,7 @@ use std::time::Duration;
 use stoq::{
     CertificateDer, Congestion, ConnectionError, Error, Profile, StoqTransport, TransportConfig,
 };
-use support::{NAME, ask, certificates, client, echo, loopback};
+use support::{NAME, ask, ask_over, certificates, client, echo, loopback};
 use tokio::runtime::Builder;
 
 #[tokio::test]
@@ -48,6 +48,32 @@ fn bytes_come_back_in_every_profile_on_one_thread_and_on_several() {
                 assert!(ask(&client, server, &bytes).await == bytes, "{profile:?}");
             });
         }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_carries_jumbo_frames_is_found_and_used() {
+    // The smallest that quinn begins with, what an Ethernet carries, and a jumbo frame.
+    for largest in [1200, 1452, 8952] {
+        let (root, identity) = certificates();
+        let config = || TransportConfig {
+            largest_datagram: largest,
+            ..loopback()
+        };
+        let server = echo(config(), identity).await;
+        let client = client(config(), root).await;
+        let connection = client.connect(server, NAME).await.unwrap();
+        let found = async {
+            // Discovery ends where what is left to gain is small.
+            while connection.stats().path.current_mtu < largest - largest / 100 {
+                ask_over(&connection, &[7; 100_000]).await;
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+        let path = connection.stats().path;
+        assert!(found.is_ok(), "{largest}: {path:?}");
+        assert!(path.current_mtu <= largest, "{largest}: {path:?}");
+        assert_eq!(path.black_holes_detected, 0);
     }
 }
 

@@ -31,11 +31,16 @@ pub struct Offer {
     pub steered: bool,
 }
 
-/// What a pass came to.
-pub fn offers(plan: &Plan, held: &HeldSlots, relays: &Relays) -> Offers {
-    let no_xdp = no_xdp(plan, held);
+/// What a pass came to. `no_sockets`: why the node has no AF_XDP sockets at all, if it has none.
+pub fn offers(
+    plan: &Plan,
+    held: &HeldSlots,
+    relays: &Relays,
+    no_sockets: Option<String>,
+) -> Offers {
+    let no_way = no_sockets.or_else(|| no_xdp(plan, held));
     let each = plan.seats.iter().map(|(endpoint, seat)| {
-        let closed = closed(seat, no_xdp.as_ref());
+        let closed = closed(seat, no_way.as_ref());
         let offer = Offer {
             transport: seat.transport.to_string(),
             owner: seat.owner,
@@ -67,7 +72,7 @@ fn relay(endpoint: SocketAddr, held: &HeldSlots, relays: &Relays) -> Option<Resu
     Some(Err(format!("no XDP on a relay: {words}")))
 }
 
-fn closed(seat: &Seat, no_xdp: Option<&String>) -> Option<(Reason, String)> {
+fn closed(seat: &Seat, no_way: Option<&String>) -> Option<(Reason, String)> {
     if !seat.wanted {
         let text = format!("afXdp is Disabled in transport {}", seat.transport);
         return Some((Reason::Disabled, text));
@@ -76,7 +81,7 @@ fn closed(seat: &Seat, no_xdp: Option<&String>) -> Option<(Reason, String)> {
         let text = "NoAdmission: its packets do not come by an interface of the pod's own";
         return Some((Reason::NotSupported, text.to_owned()));
     }
-    no_xdp.map(|words| (Reason::NotSupported, words.clone()))
+    no_way.map(|words| (Reason::NotSupported, words.clone()))
 }
 
 /// Why no uplink sends anything to relays, if none does.

@@ -60,6 +60,10 @@ pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
 }
 
 async fn attend(broker: &Broker, channel: &Channel, user: u32) -> End {
+    let Some(call) = broker.0.callers.admit(user) else {
+        let text = format!("too many connections of user {user} have no session yet");
+        return End::Refused(refused(Reason::Busy, text));
+    };
     let first = match timeout(HANDSHAKE, channel.receive()).await {
         Ok(Ok(first)) => first,
         Ok(Err(error)) => return bad(error),
@@ -78,6 +82,7 @@ async fn attend(broker: &Broker, channel: &Channel, user: u32) -> End {
         }
         _ => return unexpected("a session begins with Hello or Resume"),
     };
+    drop(call);
     let endpoint = place.ticket.endpoint;
     tracing::info!(%endpoint, user, session, "a pod has an AF_XDP socket");
     let end = keep(broker, channel, &place.ticket, session).await;
@@ -151,18 +156,23 @@ async fn resumed<'a>(
     Ok((place, resume.granted.session))
 }
 
-/// Waits for the loop to have made the relay.
+/// Waits for the loop to have made the relay: in a pass that knew of this session. What an earlier
+/// one tells may be of a session that was before, whose relay goes.
 async fn relay(broker: &Broker, ticket: &Ticket) -> Result<Relay, End> {
-    broker.0.news.notify_one();
+    let mut answered = broker.0.answered.subscribe();
     let mut offers = broker.0.offers.subscribe();
     let there = |offers: &Offers| own(offers, ticket).is_none_or(|offer| offer.relay.is_some());
-    let found = timeout(HANDSHAKE, offers.wait_for(there)).await;
-    let offers = match found {
-        Ok(Ok(offers)) => offers,
-        Ok(Err(_)) | Err(_) => {
-            let text = "no relay was made in time".to_owned();
-            return Err(End::Refused(refused(Reason::NotSupported, text)));
-        }
+    broker.0.news.notify_one();
+    let found = timeout(HANDSHAKE, async {
+        answered
+            .wait_for(|asked| *asked > ticket.asked)
+            .await
+            .ok()?;
+        Some(offers.wait_for(there).await.ok()?.clone())
+    });
+    let Ok(Some(offers)) = found.await else {
+        let text = "no relay was made in time".to_owned();
+        return Err(End::Refused(refused(Reason::NotSupported, text)));
     };
     match own(&offers, ticket).and_then(|offer| offer.relay.clone()) {
         Some(Ok(relay)) => Ok(relay),
@@ -188,10 +198,9 @@ async fn keep(broker: &Broker, channel: &Channel, ticket: &Ticket, session: u64)
         }
         tokio::select! {
             message = channel.receive() => match message {
-                Ok((Message::Ready, _)) => {
-                    broker.sessions().ready(ticket);
+                Ok((Message::Ready, _)) => if broker.sessions().ready(ticket) {
                     broker.0.news.notify_one();
-                }
+                },
                 Ok(_) => return unexpected("Ready is all that is expected now"),
                 Err(error) => return bad(error),
             },

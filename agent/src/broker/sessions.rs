@@ -65,6 +65,8 @@ impl Event {
 pub(super) struct Ticket {
     pub(super) endpoint: SocketAddr,
     number: u64,
+    /// How often the loop had asked before.
+    pub(super) asked: u64,
     /// Fingerprint of the pod.
     pub(super) owner: u64,
     pub(super) geometry: Geometry,
@@ -95,6 +97,8 @@ struct Session {
 pub struct Sessions {
     all: BTreeMap<SocketAddr, Session>,
     next: u64,
+    /// How often the loop has asked what is wanted.
+    asked: u64,
     events: BTreeMap<Event, u64>,
 }
 
@@ -177,6 +181,7 @@ impl Sessions {
         Ticket {
             endpoint,
             number,
+            asked: self.asked,
             owner,
             geometry,
             // Whatever frames there are find room in both rings.
@@ -187,11 +192,10 @@ impl Sessions {
         }
     }
 
-    /// The rings of the ticket's holder are primed.
-    pub(super) fn ready(&mut self, ticket: &Ticket) {
-        if let Some(session) = self.of(ticket) {
-            session.stage = Stage::Ready;
-        }
+    /// The rings of the ticket's holder are primed. Returns whether that is news.
+    pub(super) fn ready(&mut self, ticket: &Ticket) -> bool {
+        let session = self.of(ticket);
+        session.is_some_and(|one| std::mem::replace(&mut one.stage, Stage::Ready) != Stage::Ready)
     }
 
     /// Gives the place back.
@@ -230,6 +234,7 @@ impl Sessions {
     }
 
     pub(super) fn wants(&mut self, now: Instant) -> Wants {
+        self.asked += 1;
         self.all
             .retain(|_, one| !matches!(one.stage, Stage::Adopted(until) if until <= now));
         let steered = |stage| matches!(stage, Stage::Ready | Stage::Adopted(_));
@@ -241,6 +246,10 @@ impl Sessions {
                 .map(|(endpoint, _)| *endpoint)
                 .collect(),
         }
+    }
+
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
     }
 
     /// Bytes of all UMEMs.

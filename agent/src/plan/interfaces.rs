@@ -44,7 +44,7 @@ pub enum BelowXdp {
     Nothing,
     /// Where XDP is refused, sees what comes in for pods that may be bypassed.
     Watch,
-    /// Endpoints live there: observes their answers, and guards them where XDP is refused.
+    /// Endpoints live there, or flows are tracked there: observes their answers, and guards them where XDP is refused.
     Endpoints,
 }
 
@@ -75,7 +75,10 @@ pub(super) fn wanted(
 }
 
 fn below_xdp(here: &[&PlannedTransport], detours: &Detours) -> BelowXdp {
-    if places(here).any(Place::needs_uplinks) {
+    if here
+        .iter()
+        .any(|one| one.masqueraded || one.needs_uplinks())
+    {
         BelowXdp::Endpoints
     } else if detours.suspects.is_empty() {
         BelowXdp::Nothing

@@ -1,5 +1,7 @@
 //! What the maps are to hold.
 
+mod front_ends;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,13 +24,14 @@ pub(super) fn desired(
     let here = pairs.filter(|(_, planned)| planned.is_here());
     Desired {
         transports: here
-            .map(|(spec, planned)| transport(spec, planned, seats))
+            .map(|(spec, planned)| transport(node, spec, planned, seats))
             .collect(),
         nodes: node_addresses(node),
     }
 }
 
 fn transport(
+    node: &NodeState,
     spec: &Transport,
     planned: &PlannedTransport,
     seats: &BTreeMap<SocketAddr, Seat>,
@@ -39,6 +42,7 @@ fn transport(
         policy: policy(&spec.filter, spec.acceleration.readmit_after),
         per_pod_counters: spec.tier == Tier::Pod,
         endpoints: pods.flat_map(|pod| endpoints(pod, spec, seats)).collect(),
+        front_ends: front_ends::desired(spec, planned, &node_addresses(node)),
     }
 }
 
@@ -47,7 +51,7 @@ fn endpoints(
     spec: &Transport,
     seats: &BTreeMap<SocketAddr, Seat>,
 ) -> impl Iterator<Item = DesiredEndpoint> {
-    let pod_alone = spec.acceleration.xdp == Policy::Disabled;
+    let pod_alone = pod_alone(spec);
     let sockets = pod
         .ips
         .iter()
@@ -62,6 +66,10 @@ fn endpoints(
             .is_some_and(|seat| seat.steered),
         owner: pod.owner,
     })
+}
+
+fn pod_alone(spec: &Transport) -> bool {
+    spec.acceleration.xdp == Policy::Disabled
 }
 
 fn policy(filter: &Filter, readmit_after: Duration) -> PolicySpec {

@@ -6,6 +6,8 @@ use super::*;
 use crate::node::fixture::{address, device, node};
 use crate::node::{Kind, Mac};
 
+mod front_ends;
+
 const EDGE: &str = "
 apiVersion: stoq.io/v1alpha1
 kind: StoqTransport

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stoq_crds::{Acceleration, ObjectName, Pod, Policy, Tier, resolve_conflicts};
+use stoq_crds::{Acceleration, FrontEnd, ObjectName, Pod, Policy, Tier, resolve_conflicts};
 use stoq_ebpf::attach::ladder::{self, XdpPolicy};
 
 use super::PlannedPod;
@@ -17,8 +17,12 @@ pub struct PlannedTransport {
     pub conflict: Option<String>,
     /// How much XDP it wants.
     pub xdp: XdpPolicy,
+    /// How much AF_XDP it wants.
+    pub af_xdp: Policy,
     /// Fineness of its metrics.
     pub tier: Tier,
+    /// Whether sources of some of its packets are replaced on their way: the uplinks alone can track their flows.
+    pub masqueraded: bool,
     /// Its pods; none if it takes no part.
     pub pods: Vec<PlannedPod>,
 }
@@ -27,6 +31,11 @@ impl PlannedTransport {
     /// Whether any of its pods is guarded and observed here.
     pub fn is_here(&self) -> bool {
         self.pods.iter().any(PlannedPod::has_place)
+    }
+
+    /// Whether any of its pods lives at the uplinks.
+    pub fn needs_uplinks(&self) -> bool {
+        self.pods.iter().any(|pod| pod.place.needs_uplinks())
     }
 }
 
@@ -43,7 +52,9 @@ pub(super) fn planned(
             name: transport.name.clone(),
             pods: selected.map(&place).collect(),
             xdp: xdp_policy(&transport.acceleration),
+            af_xdp: transport.acceleration.af_xdp,
             tier: transport.tier,
+            masqueraded: transport.front_ends.iter().any(FrontEnd::is_masqueraded),
             conflict,
         }
     });

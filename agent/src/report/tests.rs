@@ -6,6 +6,7 @@ use stoq_ebpf::attach::{Attached, HookKind, Mode};
 use stoq_ebpf::tables::{AppliedEndpoint, AppliedTransport, Refusal};
 
 use super::*;
+use crate::broker::Offer;
 use crate::plan::{BelowXdp, Lost, Place, PlannedPod, PlannedTransport, Role, Wanted};
 
 const UPLINK: u32 = 2;
@@ -46,7 +47,9 @@ fn transport(policy: Policy, pods: Vec<PlannedPod>) -> PlannedTransport {
             native: true,
             generic: false,
         },
+        af_xdp: stoq_crds::Policy::Prefer,
         tier: Tier::Transport,
+        masqueraded: false,
         pods,
     }
 }
@@ -402,4 +405,47 @@ fn a_pods_own_slots_are_those_that_are_not_its_transports() {
     };
     let edge = report(&pass, &[], "").transports.remove(0);
     assert_eq!((edge.slots, &edge.pods[0].slots), (vec![1, 5], &vec![5]));
+}
+
+#[test]
+fn required_sockets_that_nobody_could_have_are_told() {
+    use stoq_ebpf::broker::Reason as Refusal;
+    let held: HeldSlots = [
+        on(UPLINK, Slot::UplinkXdp, HookKind::XdpNative),
+        on(POD, Slot::PodIn, HookKind::TcxEgress),
+        on(POD, Slot::PodOut, HookKind::TcxIngress),
+    ]
+    .into();
+    let offer = |port: u16, closed: bool| {
+        let offer = Offer {
+            transport: "lab/edge".into(),
+            owner: 1,
+            users: BTreeSet::new(),
+            closed: closed.then(|| (Refusal::NotSupported, "no AF_XDP".to_owned())),
+            relay: None,
+            steered: false,
+        };
+        (std::net::SocketAddr::from(([10, 0, 0, 1], port)), offer)
+    };
+    for (policy, closed, ready) in [
+        (stoq_crds::Policy::Require, [true, true], false),
+        (stoq_crds::Policy::Require, [true, false], true),
+        (stoq_crds::Policy::Prefer, [true, true], true),
+    ] {
+        let mut edge = transport(Policy::Prefer, vec![pod(Place::Pod(POD))]);
+        edge.af_xdp = policy;
+        let plan = plan(&[UPLINK], edge);
+        let pass = Pass {
+            plan: &plan,
+            applied: &Applied::default(),
+            offers: &[offer(1, closed[0]), offer(2, closed[1])].into(),
+            held: &held,
+            failed: None,
+            problems: Vec::new(),
+        };
+        let told = &report(&pass, &[], "6.18").transports[0];
+        assert_eq!(told.ready, ready, "{policy:?} {closed:?}: {told:?}");
+        assert_eq!(told.reason == "NoSocket", !ready);
+        assert_eq!(told.af_xdp.message, "no AF_XDP");
+    }
 }

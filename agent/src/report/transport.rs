@@ -1,5 +1,6 @@
 //! Transports: the rung in force, and why not a better one.
 
+use stoq_crds::Policy;
 use stoq_ebpf::attach::Mode;
 use stoq_ebpf::attach::ladder::{Effective, effective};
 use stoq_ebpf::capability::Reason;
@@ -84,6 +85,24 @@ fn found(pass: &Pass<'_>, planned: &PlannedTransport) -> Effective {
             mode: found.mode,
             reason,
             message,
+            degraded: true,
+            ready: false,
+        },
+        _ => with_sockets(pass, planned, found),
+    }
+}
+
+/// Where AF_XDP is required and none of the endpoints could have it, the transport is not ready.
+fn with_sockets(pass: &Pass<'_>, planned: &PlannedTransport, found: Effective) -> Effective {
+    let name = planned.name.to_string();
+    let own = pass.offers.values().filter(|offer| offer.transport == name);
+    let closed: Option<Vec<_>> = own.map(|offer| offer.closed.as_ref()).collect();
+    let why = closed.and_then(|closed| closed.first().copied());
+    match why {
+        Some((_, words)) if planned.af_xdp == Policy::Require => Effective {
+            mode: found.mode,
+            reason: Reason::NoSocket,
+            message: words.clone(),
             degraded: true,
             ready: false,
         },

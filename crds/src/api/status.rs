@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules;
+
 /// What is really in force, summed over the nodes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -19,7 +21,7 @@ pub struct StoqTransportStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Ways into the cluster that lead to the selected pods.
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = rules::MAX_FRONT_ENDS))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub front_ends: Vec<FrontEnd>,
     /// Nodes by what they do.
@@ -43,6 +45,7 @@ pub struct StoqTransportStatus {
 /// A way into the cluster that leads to selected pods.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [rules::FRONT_END_IP]))]
 pub struct FrontEnd {
     /// Whether it is one address, or a port on every node.
     #[serde(rename = "type")]
@@ -50,8 +53,12 @@ pub struct FrontEnd {
     /// The address; absent for NodePort.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
-    /// UDP port at the front end.
+    /// UDP port at the front end, 1..65535.
+    #[schemars(extend("x-kubernetes-validations" = [rules::PORT]))]
     pub port: i64,
+    /// UDP port of the pods that it leads to, 1..65535.
+    #[schemars(extend("x-kubernetes-validations" = [rules::PORT]))]
+    pub target_port: i64,
     /// Which nodes send traffic on to which pods.
     pub traffic_policy: TrafficPolicy,
 }

@@ -41,6 +41,8 @@ pub mod flag {
     pub const SPIN_IN: u32 = 32;
     /// The spin bits that go out are those that came in; else the opposite.
     pub const SPIN_SAME: u32 = 64;
+    /// It is a front end's, tracked for the guard alone.
+    pub const FRONT_END: u32 = 128;
     /// From this bit on: how far the spin bits that go out follow those that come in.
     pub const FOLLOWS: u32 = 24;
 }

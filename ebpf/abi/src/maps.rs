@@ -44,7 +44,8 @@ impl Hook {
     }
 }
 
-/// Key of the endpoint table: an address and UDP port of a selected pod.
+/// Key of the endpoint table: an address and UDP port of a selected pod, or of a
+/// front end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct EndpointKey {
@@ -59,29 +60,65 @@ pub mod endpoint_flag {
     /// The port speaks QUIC; otherwise plain UDP.
     pub const QUIC: u32 = 1;
     /// The endpoint is guarded and observed at the uplink: its pod has the
-    /// host's network, or packets go past the host side of its interface.
+    /// host's network, or packets go past the host side of its interface. Of a
+    /// front end: its flows are tracked there, for the guard alone, as no pod's
+    /// hook sees them as they come.
     pub const UPLINK: u32 = 2;
     /// The uplink leaves it to the pod's hook: its transport wants no XDP.
     pub const POD_ALONE: u32 = 4;
     /// It has a relay, and behind that a socket: what its flows were admitted
-    /// for goes there.
+    /// for goes there. Of a front end: some endpoint behind it has.
     pub const STEERED: u32 = 8;
+    /// Packets with this destination are still to be sent on to an endpoint of
+    /// the transport. They are judged here and counted there.
+    pub const FRONT_END: u32 = 16;
 }
 
-/// An endpoint.
+/// An endpoint, or a front end that leads to some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoint {
     /// Index of its transport's policy.
     pub transport: u32,
-    /// Its own id, unique among the endpoints of now; index of [`Activity`].
+    /// Its own id, unique among the entries of now; index of [`Activity`].
     pub id: u32,
     /// Slot of its counters: its transport's, or its own.
     pub slot: u32,
     /// Bits of [`endpoint_flag`].
     pub flags: u32,
-    /// Fingerprint of the pod it belongs to, for the agent to know it again.
+    /// Fingerprint of the pod it belongs to, for the agent to know it again; 0
+    /// for a front end.
     pub owner: u64,
+    /// Port that its flows are known by: its own, or that of the endpoints
+    /// behind a front end.
+    pub port: u32,
+    /// Explicit padding.
+    pub pad: u32,
+}
+
+impl Endpoint {
+    /// Whether a flow of its transport and port is one of its own: a front end
+    /// leads to whichever endpoint the flow names.
+    #[inline(always)]
+    pub const fn has_flow(&self, flow: &Flow) -> bool {
+        flow.endpoint == self.id || self.is_front_end()
+    }
+
+    /// Whether it is observed at this hook: each direction of each endpoint is,
+    /// at exactly one, and a front end at the uplink or at none.
+    #[inline(always)]
+    pub const fn lives_at(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Uplink => self.flags & endpoint_flag::UPLINK != 0,
+            Hook::Pod => self.flags & (endpoint_flag::UPLINK | endpoint_flag::FRONT_END) == 0,
+        }
+    }
+
+    /// Whether it only leads to endpoints.
+    #[inline(always)]
+    pub const fn is_front_end(&self) -> bool {
+        self.flags & endpoint_flag::FRONT_END != 0
+    }
 }
 
 /// Both ends of every relay have this address (`02:s:t:o:q:r`): a relay leads
@@ -222,7 +259,7 @@ pub struct FlowKey {
     pub transport: u32,
     /// The peer's address.
     pub peer: Addr,
-    /// The peer's port in the upper half, the endpoint's in the lower.
+    /// The peer's port in the upper half, [`Endpoint::port`] in the lower.
     pub ports: u32,
 }
 
@@ -361,7 +398,7 @@ impl Default for Histograms {
 
 const _: () = {
     assert!(size_of::<EndpointKey>() == 20);
-    assert!(size_of::<Endpoint>() == 24);
+    assert!(size_of::<Endpoint>() == 32);
     assert!(size_of::<Policy>() == 80);
     assert!(size_of::<Buckets>() == 16);
     assert!(size_of::<Budget>() == 64);

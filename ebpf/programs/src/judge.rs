@@ -33,22 +33,22 @@ fn seed() -> u64 {
     unsafe { core::ptr::read_volatile(&raw const STOQ_SEED) }
 }
 
-/// Key of the flow between a peer and an endpoint's port.
+/// Key of the flow between a peer and an endpoint, or what is behind a front end.
 #[inline(always)]
-pub(crate) fn flow_key(transport: u32, peer: [u32; 4], peer_port: u16, port: u16) -> FlowKey {
+pub(crate) fn flow_key(endpoint: &Endpoint, peer: [u32; 4], peer_port: u16) -> FlowKey {
     FlowKey {
-        transport,
+        transport: endpoint.transport,
         peer,
-        ports: (peer_port as u32) << 16 | port as u32,
+        ports: (peer_port as u32) << 16 | endpoint.port,
     }
 }
 
-/// The flow of `key`, if it belongs to this endpoint.
+/// The flow of `key`, if it belongs to this endpoint, or to one behind this front end.
 #[inline(always)]
 pub(crate) fn flow_of(key: &FlowKey, endpoint: &Endpoint) -> Option<*mut Flow> {
     let flow = STOQ_FLOWS.get_ptr_mut(key)?;
     // SAFETY: a value of the map, which stays readable until the program returns.
-    (unsafe { (*flow).endpoint } == endpoint.id).then_some(flow)
+    endpoint.has_flow(unsafe { &*flow }).then_some(flow)
 }
 
 impl<'a> Kernel<'a> {
@@ -73,12 +73,7 @@ impl<'a> Kernel<'a> {
     #[inline(always)]
     fn flow_key(&self) -> FlowKey {
         let datagram = self.datagram;
-        flow_key(
-            self.endpoint.transport,
-            datagram.source,
-            datagram.source_port,
-            datagram.destination_port,
-        )
+        flow_key(self.endpoint, datagram.source, datagram.source_port)
     }
 
     #[inline(always)]

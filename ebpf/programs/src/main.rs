@@ -48,6 +48,9 @@ fn stoq_uplink(ctx: XdpContext) -> u32 {
 /// XDP on the end of a relay that packets come out of.
 #[xdp]
 fn stoq_relay(ctx: XdpContext) -> u32 {
+    if !steer::has_socket(&ctx) {
+        return XDP_PASS;
+    }
     match path::relay(&Xdp::new(&ctx)) {
         Some(endpoint) => steer::to_socket(endpoint),
         None => XDP_PASS,

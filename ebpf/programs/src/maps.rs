@@ -53,6 +53,11 @@ pub(crate) static STOQ_OPENINGS: LruHashMap<FlowKey, Opening> = LruHashMap::pinn
 #[map]
 pub(crate) static STOQ_ACTIVITY: Array<Activity> = Array::pinned(ENDPOINTS, 0);
 
+/// By endpoint id: its address. What a flow says of its endpoint is checked by it
+/// against the endpoint table.
+#[map]
+pub(crate) static STOQ_ADDRESSES: Array<Addr> = Array::pinned(ENDPOINTS, 0);
+
 #[map]
 pub(crate) static STOQ_COUNTERS: PerCpuArray<Counters> = PerCpuArray::pinned(ENDPOINTS, 0);
 

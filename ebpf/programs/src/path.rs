@@ -5,7 +5,8 @@ use stoq_ebpf_abi::maps::{Endpoint, Hook, endpoint_flag};
 use stoq_ebpf_abi::parse::{Datagram, Parsed};
 use stoq_ebpf_abi::quic::{self, Header};
 
-use crate::maps::{STOQ_ACTIVITY, STOQ_SOCKETS};
+use crate::judge::flow_key;
+use crate::maps::{STOQ_ACTIVITY, STOQ_ADDRESSES, STOQ_FLOWS, STOQ_SOCKETS};
 use crate::reader::Frame;
 use crate::work::{self, Work};
 use crate::{account, clock, recent};
@@ -15,7 +16,7 @@ use crate::{stage, steer};
 pub(crate) enum Way {
     Kernel,
     Nowhere,
-    /// To the relay of the endpoint in work, if its flow is admitted.
+    /// To the relay of the endpoint that the flow in work names, if it is admitted.
     Relay,
 }
 
@@ -41,14 +42,18 @@ pub(crate) fn uplink_in<F: Frame>(frame: &F) -> Way {
     }
 }
 
-/// A frame that came out of a relay: observed as at the pod, if the endpoint's
-/// socket is there to take it. Returns the endpoint's id then.
+/// A frame that came out of a relay, perhaps still addressed to a front end:
+/// observed as at the pod, if the endpoint's socket is there to take it. Returns
+/// the endpoint's id then.
 #[inline(always)]
 pub(crate) fn relay<F: Frame>(frame: &F) -> Option<u32> {
     let work = work::get()?;
     let found = frame.outer(work);
     let tick = clock::ticks();
-    let endpoint = destination(work, found, tick)?;
+    let mut endpoint = destination(work, found, tick)?;
+    if endpoint.is_front_end() {
+        endpoint = behind(work, endpoint, tick)?;
+    }
     if endpoint.flags & endpoint_flag::STEERED == 0 {
         return None;
     }
@@ -68,6 +73,20 @@ fn destination(work: &Work, found: Parsed, tick: u64) -> Option<&'static Endpoin
     }
     let datagram = &work.datagram;
     recent::endpoint(&datagram.destination, datagram.destination_port, tick)
+}
+
+/// The endpoint that the flow of the datagram in work names, as the table has it
+/// now: of a pod that has gone, or was replaced, the flow may still be there.
+#[inline(always)]
+fn behind(work: &Work, front_end: &Endpoint, tick: u64) -> Option<&'static Endpoint> {
+    let datagram = &work.datagram;
+    let key = flow_key(front_end, datagram.source, datagram.source_port);
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    let id = STOQ_FLOWS
+        .get_ptr(key)
+        .map(|flow| unsafe { (*flow).endpoint })?;
+    let endpoint = recent::endpoint(STOQ_ADDRESSES.get(id)?, front_end.port as u16, tick)?;
+    (endpoint.id == id && endpoint.transport == front_end.transport).then_some(endpoint)
 }
 
 /// A frame on its way into a pod.
@@ -103,7 +122,7 @@ pub(crate) fn out<F: Frame>(frame: &F, hook: Hook) {
         return;
     };
     touch(endpoint, hook, Direction::Out, tick);
-    if lives_at(endpoint, hook) {
+    if endpoint.lives_at(hook) {
         read(frame, work, endpoint);
         fill(work, endpoint, hook, Direction::Out, tick);
         frame.observe(false);
@@ -124,7 +143,7 @@ fn inbound<F: Frame>(
         return Way::Nowhere;
     }
     touch(endpoint, hook, Direction::In, tick);
-    if lives_at(endpoint, hook) {
+    if endpoint.lives_at(hook) {
         fill(work, endpoint, hook, Direction::In, tick);
         frame.observe(judged == stage::WOULD_DROP);
         if F::ADMITS && work.endpoint.flags & endpoint_flag::STEERED != 0 {
@@ -135,13 +154,6 @@ fn inbound<F: Frame>(
         return Way::Relay;
     }
     Way::Kernel
-}
-
-/// Whether the endpoint is observed at this hook: each direction of each
-/// endpoint is, at exactly one.
-#[inline(always)]
-pub(crate) fn lives_at(endpoint: &Endpoint, hook: Hook) -> bool {
-    (endpoint.flags & endpoint_flag::UPLINK != 0) == matches!(hook, Hook::Uplink)
 }
 
 /// Reads what the guard looks at.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use stoq_ebpf_abi::Bytes;
-use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen};
+use stoq_ebpf_abi::flow::{Direction, Flow, Outcome, Seen, flag};
 use stoq_ebpf_abi::guard::{Packet, guard};
 use stoq_ebpf_abi::maps::{Endpoint, FlowKey, Hook, Opening, endpoint_flag, mode};
 use stoq_ebpf_abi::parse::{self, Parsed};
@@ -13,7 +13,6 @@ use crate::clock;
 use crate::hint;
 use crate::judge::{Kernel, flow_key, flow_of};
 use crate::maps::{STOQ_FLOWS, STOQ_NODES, STOQ_OPENINGS, STOQ_POLICIES};
-use crate::path::lives_at;
 use crate::reader::Frame;
 use crate::work::{self, Work};
 
@@ -50,7 +49,7 @@ pub(crate) fn judge(work: &Work, endpoint: &Endpoint, hook: Hook, tick: u64) -> 
         return PASS;
     }
     let pod = matches!(hook, Hook::Pod);
-    if !pod && !lives_at(endpoint, hook) {
+    if !pod && !endpoint.lives_at(hook) {
         // Monitor changes nothing, so where the pod's hook will judge, that is enough.
         let alone = endpoint.flags & endpoint_flag::POD_ALONE != 0;
         if policy.mode == mode::MONITOR || alone {
@@ -93,6 +92,12 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
     let mut outcome = Outcome::default();
     let mut began = false;
     let mut flow = flow_of(&key, &work.endpoint);
+    let front_end = work.endpoint.is_front_end();
+    // SAFETY: a value of the map, which stays readable until the program returns.
+    if front_end && flow.is_some_and(|flow| unsafe { (*flow).endpoint } != work.endpoint.id) {
+        // The pod's own hook tracks it.
+        return 0;
+    }
     if flow.is_none() && !refused && begin(&key, work, &seen, &mut outcome) {
         began = true;
         flow = STOQ_FLOWS.get_ptr_mut(key);
@@ -111,7 +116,9 @@ pub(crate) fn observe<F: Frame>(frame: &F, refused: bool) -> u64 {
             hint::note(&key, work.tick);
         }
     }
-    account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
+    if !front_end {
+        account::passed(work.endpoint.slot, &load, seen.census, &outcome, began);
+    }
     0
 }
 
@@ -148,25 +155,17 @@ fn seen<F: Frame>(frame: &F, work: &Work, now: u64) -> Seen {
 #[inline(always)]
 pub(crate) fn key_of(work: &Work) -> FlowKey {
     let datagram = &work.datagram;
-    let (peer, peer_port, port) = match work.direction {
-        Direction::In => (
-            datagram.source,
-            datagram.source_port,
-            datagram.destination_port,
-        ),
-        Direction::Out => (
-            datagram.destination,
-            datagram.destination_port,
-            datagram.source_port,
-        ),
+    let (peer, peer_port) = match work.direction {
+        Direction::In => (datagram.source, datagram.source_port),
+        Direction::Out => (datagram.destination, datagram.destination_port),
     };
-    flow_key(work.endpoint.transport, peer, peer_port, port)
+    flow_key(&work.endpoint, peer, peer_port)
 }
 
 /// Begins a flow where that is due: at the pod when a packet came in, at the
 /// uplink only when the endpoint answers, so that a flood can't fill the table.
 #[inline(always)]
-fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool {
+fn begin(key: &FlowKey, work: &mut Work, seen: &Seen, outcome: &mut Outcome) -> bool {
     let inbound = matches!(work.direction, Direction::In);
     let uplink = matches!(work.hook, Hook::Uplink);
     if inbound == uplink {
@@ -175,15 +174,20 @@ fn begin(key: &FlowKey, work: &Work, seen: &Seen, outcome: &mut Outcome) -> bool
         }
         return false;
     }
-    let mut flow = Flow::begin(work.endpoint.id, seen.now);
+    let flow = &mut work.fresh;
+    *flow = Flow::begin(work.endpoint.id, seen.now);
+    if work.endpoint.is_front_end() {
+        flow.flags = flag::FRONT_END;
+    }
     if uplink {
-        recall(key, &mut flow, outcome);
+        recall(key, flow, outcome);
         if !outcome.opened {
             // What provoked this was not kept: no length proves that it is no stateless reset.
             flow.longest_in = u32::MAX;
         }
     }
     // A flow of another endpoint under the same key starts over.
+    let flow: &Flow = flow;
     STOQ_FLOWS.insert(key, flow, BPF_NOEXIST as u64).is_ok()
         || STOQ_FLOWS.insert(key, flow, 0).is_ok()
 }

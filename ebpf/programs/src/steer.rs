@@ -11,8 +11,9 @@ use crate::maps::{STOQ_POLICIES, STOQ_RELAYS, STOQ_SOCKETS};
 use crate::stage::key_of;
 use crate::work;
 
-/// Whether the kernel's path has accepted the flow of the packet in work lately. A function of its
-/// own, like the next: the stack of the hooks is full.
+/// Id of the endpoint of the packet in work, plus one, if the kernel's path has accepted its flow
+/// lately; else 0. The flow knows it, where the packet has yet to pass a front end. A function of
+/// its own, like the next: the hooks have little stack left.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn stoq_admitted() -> u64 {
@@ -26,8 +27,11 @@ extern "C" fn stoq_admitted() -> u64 {
     }
     match flow_of(&key_of(work), &work.endpoint) {
         // SAFETY: a value of the map, which stays readable until the program returns.
-        Some(flow) => (clock::coarse() < unsafe { (*flow).admitted_until }) as u64,
-        None => 0,
+        Some(flow) if clock::coarse() < unsafe { (*flow).admitted_until } => {
+            // SAFETY: likewise.
+            unsafe { (*flow).endpoint as u64 + 1 }
+        }
+        _ => 0,
     }
 }
 
@@ -57,25 +61,33 @@ pub(crate) fn admit() {
     stoq_admit();
 }
 
-/// Sends the frame into the relay of the endpoint in work, if its flow is admitted; to the kernel,
-/// if it is not, or there is no relay.
+/// Sends the frame into the relay of its endpoint, if its flow is admitted; to the kernel, if it is
+/// not, or there is no relay.
 #[inline(always)]
 pub(crate) fn to_relay(ctx: &XdpContext) -> u32 {
-    let endpoint = work::get().map_or(u32::MAX, |work| work.endpoint.id);
-    if stoq_admitted() == 0 {
+    let admitted = stoq_admitted();
+    if admitted == 0 {
         return XDP_PASS;
     }
     let (start, end) = (ctx.data(), ctx.data_end());
     if start + RELAY_MAC.len() > end {
         return XDP_PASS;
     }
-    let Ok(XDP_REDIRECT) = STOQ_RELAYS.redirect(endpoint, XDP_PASS as u64) else {
+    let Ok(XDP_REDIRECT) = STOQ_RELAYS.redirect(admitted as u32 - 1, XDP_PASS as u64) else {
         return XDP_PASS;
     };
     // With no socket behind the relay the host takes the frame there, as one for itself.
     // SAFETY: six bytes, checked above.
     unsafe { *(start as *mut [u8; 6]) = RELAY_MAC };
     XDP_REDIRECT
+}
+
+/// Sockets are bound to the first queue: all that a relay has, and on a NIC the kernel would drop what
+/// came by another.
+#[inline(always)]
+pub(crate) fn has_socket(ctx: &XdpContext) -> bool {
+    // SAFETY: the context is valid while the program runs.
+    unsafe { (*ctx.ctx).rx_queue_index == 0 }
 }
 
 /// Hands the frame to the endpoint's socket; to the kernel, if that has gone.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
-use stoq_ebpf_abi::flow::Direction;
+use stoq_ebpf_abi::flow::{Direction, Flow};
 use stoq_ebpf_abi::maps::{Endpoint, Hook};
 use stoq_ebpf_abi::parse::Datagram;
 use stoq_ebpf_abi::quic::Header;
@@ -23,6 +23,9 @@ pub(crate) struct Work {
     pub(crate) segments: u32,
     /// UDP payload of the first of them.
     pub(crate) first_len: usize,
+    /// The flow that it begins, if any: too large for the stack that functions which call each
+    /// other share.
+    pub(crate) fresh: Flow,
 }
 
 /// One entry. All hooks run with softirqs off, so none interrupts another.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stoq_ebpf_abi::flow::{Flow, state};
+use stoq_ebpf_abi::flow::{Flow, flag, state};
 use stoq_ebpf_abi::maps::FlowKey;
 
 /// Flows, by the index of their transport.
@@ -42,6 +42,9 @@ impl Census {
     }
 
     pub(super) fn add(&mut self, key: &FlowKey, flow: &Flow, ages: &Ages) {
+        if is_front_ends(flow) {
+            return;
+        }
         let tally = self.transports.entry(key.transport).or_default();
         match flow.state {
             state::SEEN => tally.seen += 1,
@@ -54,9 +57,16 @@ impl Census {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &FlowKey) {
-        self.transports.entry(key.transport).or_default().gone += 1;
+    pub(super) fn remove(&mut self, key: &FlowKey, flow: &Flow) {
+        if !is_front_ends(flow) {
+            self.transports.entry(key.transport).or_default().gone += 1;
+        }
     }
+}
+
+/// Such is tracked for the guard alone: mostly its connection is an endpoint's too, from a node's address.
+fn is_front_ends(flow: &Flow) -> bool {
+    flow.flags & flag::FRONT_END != 0
 }
 
 /// Flows pushed out of the full table: of all that began, those neither live nor removed. A flow that starts over with
@@ -142,6 +152,18 @@ mod tests {
             census.add(&FlowKey::default(), &flow(*state, *last_seen), ages);
         }
         census.transport(0)
+    }
+
+    #[test]
+    fn a_front_end_s_flow_is_counted_neither_here_nor_when_it_goes() {
+        let tracked = Flow {
+            flags: flag::FRONT_END,
+            ..flow(state::ESTABLISHED, 1000)
+        };
+        let mut census = Census::default();
+        census.add(&FlowKey::default(), &tracked, &ages(1000, None));
+        census.remove(&FlowKey::default(), &tracked);
+        assert_eq!(census, Census::default());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct DesiredTransport {
     pub per_pod_counters: bool,
     /// Its endpoints.
     pub endpoints: Vec<DesiredEndpoint>,
+    /// Where packets come in that the node sends on to them; entered after all endpoints of all transports.
+    pub front_ends: Vec<DesiredFrontEnd>,
 }
 
 /// An address and UDP port of a selected pod.
@@ -43,6 +45,25 @@ pub struct DesiredEndpoint {
     pub steered: bool,
     /// Fingerprint of the pod; an endpoint of another owner is another endpoint.
     pub owner: u64,
+}
+
+/// An address and UDP port from which the node sends packets on to a transport's pods. They are steered like those for
+/// the pods themselves where an endpoint of the pods' port is, unless their flows are tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DesiredFrontEnd {
+    /// Address.
+    pub addr: IpAddr,
+    /// UDP port.
+    pub port: u16,
+    /// UDP port of the pods.
+    pub pod_port: u16,
+    /// Whether that port speaks QUIC; otherwise plain UDP.
+    pub quic: bool,
+    /// Whether the uplink is to leave its packets to the pods' interfaces.
+    pub pod_alone: bool,
+    /// Whether the uplink tracks its flows, as no pod's interface sees them as they come: their sources are replaced on
+    /// the way, or its pods live at the uplink.
+    pub tracked: bool,
 }
 
 /// What becomes of the guard's verdicts.

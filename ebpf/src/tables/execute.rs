@@ -13,8 +13,8 @@ use stoq_ebpf_abi::source::{DEBT_LINES, DebtLine, SOURCE_SETS, SourceSet};
 use super::observe::{key_v4, key_v6};
 use super::plan::Step;
 use super::{
-    BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, DEBTS, ENDPOINTS, HISTOGRAMS, NODES, POLICIES, SOURCES,
-    TRANSPORTS, Tables, TablesError, write_error,
+    ADDRESSES, BUDGETS, CIDRS_V4, CIDRS_V6, COUNTERS, DEBTS, ENDPOINTS, HISTOGRAMS, NODES,
+    POLICIES, SOURCES, TRANSPORTS, Tables, TablesError, write_error,
 };
 use crate::kernel::after_a_tick;
 
@@ -88,6 +88,7 @@ impl Tables {
             }
             Step::Name(index, ref name) => (TRANSPORTS, self.transports.set(index, **name, 0)),
             Step::ClearActivity(id) => return self.clear_endpoint(id),
+            Step::PutAddress(id, addr) => (ADDRESSES, self.addresses.set(id, addr, 0)),
             Step::PutCidr(transport, net, flags) => self.put_cidr(transport, net, flags),
             Step::PutPolicy(index, policy) => {
                 self.fill_budgets(index)?;

@@ -13,6 +13,7 @@ use super::observed::{Observed, encode_name};
 use super::policy;
 
 mod endpoint;
+mod front_end;
 mod pool;
 mod step;
 
@@ -40,9 +41,12 @@ pub(super) fn plan(observed: &Observed, desired: &Desired) -> Plan {
     let mut planner = Planner::new(observed);
     planner.numbers(&desired.transports);
     let transports = desired.transports.iter();
-    let transports = transports
+    let mut transports: Vec<_> = transports
         .map(|transport| planner.transport(transport))
         .collect();
+    for (transport, applied) in desired.transports.iter().zip(&mut transports) {
+        planner.front_ends(transport, applied);
+    }
     let nodes_left_out = planner.nodes(desired);
     planner.leftovers();
     let mut steps = planner.steps;
@@ -62,7 +66,7 @@ struct Planner<'a> {
     /// Transports by name.
     indexes: HashMap<&'a str, u32>,
     existing: HashMap<EndpointKey, Endpoint>,
-    /// Endpoints given out so far, and to which transport.
+    /// Endpoints and front ends given out so far, and to which transport.
     wanted: HashMap<EndpointKey, &'a str>,
     ids: Pool,
     slots: Pool,

@@ -5,7 +5,10 @@
 #[allow(unreachable_pub)]
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/newer.rs"]
+mod newer;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +18,7 @@ use serde_json::json;
 use stoq_ebpf::relay::{Relay, Traffic};
 use stoq_lab::number::{NumberReceived, NumberSent};
 use stoq_lab::process::Signal;
-use stoq_lab::topology::ETH;
+use stoq_lab::topology::{ETH, NODE_V4};
 use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, tool, transport_yaml, turn, wait_for};
 
 const PORT: u16 = 5000;
@@ -127,24 +130,22 @@ fn a_pod_without_privileges_receives_by_af_xdp() {
 }
 
 #[test]
-fn nothing_is_lost_when_the_agent_dies_and_comes_back() {
-    let Some(_turn) = turn("nothing_is_lost_when_the_agent_dies_and_comes_back") else {
+fn nothing_is_lost_when_the_agent_dies_and_comes_back_or_a_newer_one_does() {
+    let name = "nothing_is_lost_when_the_agent_dies_and_comes_back_or_a_newer_one_does";
+    let Some(_turn) = turn(name) else {
         return;
     };
     let lab = lab(&json!({}));
+    let mut upgrade = lab.node.command(newer::build(lab.directory()));
+    let usual = run(&lab);
+    upgrade.args(usual.get_args().skip_while(|argument| *argument != "run"));
     let agent = Agent::spawn(&lab, &mut run(&lab));
     agent.wait_mode("Native");
     let receiver = receiver(&lab);
     says(&receiver, "steered true");
-    let sender = send(&lab, 20_000, 10.0);
-    std::thread::sleep(Duration::from_secs(1));
-    agent.kill();
-    says(&receiver, "cut");
-    std::thread::sleep(Duration::from_secs(1));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    says(&receiver, "granted");
-    says(&receiver, "steered true");
+    let sender = send(&lab, 20_000, 15.0);
+    let mut agent = after(agent, &lab, &mut run(&lab), &receiver);
+    agent = after(agent, &lab, &mut upgrade, &receiver);
     let received = whole(sender, receiver);
     let all: u64 = received.streams.iter().map(|one| one.received).sum();
     assert!(
@@ -152,6 +153,56 @@ fn nothing_is_lost_when_the_agent_dies_and_comes_back() {
         "{received:?}\n{}",
         agent.log()
     );
+}
+
+/// The next agent, by this command, once the session is its own.
+fn after<'a>(agent: Agent<'a>, lab: &'a Lab, next: &mut Command, receiver: &Process) -> Agent<'a> {
+    let seen = relayed(lab).packets;
+    let flows = |packets| move || (relayed(lab).packets > packets).then_some(());
+    wait_for("packets by the relay", SOON, flows(seen + 10_000)).unwrap();
+    agent.kill();
+    says(receiver, "cut");
+    let seen = relayed(lab).packets;
+    wait_for("packets without an agent", SOON, flows(seen + 10_000)).unwrap();
+    let agent = Agent::spawn(lab, next);
+    agent.wait_mode("Native");
+    says(receiver, "granted");
+    says(receiver, "steered true");
+    agent
+}
+
+#[test]
+fn a_process_that_is_killed_takes_only_what_it_had_not_read() {
+    let Some(_turn) = turn("a_process_that_is_killed_takes_only_what_it_had_not_read") else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    let agent = Agent::spawn(&lab, &mut run(&lab));
+    agent.wait_mode("Native");
+    let first = receiver(&lab);
+    says(&first, "steered true");
+    let sender = send(&lab, 2_000, 8.0);
+    let flows = || (relayed(&lab).packets > 2_000).then_some(());
+    wait_for("packets by the relay", SOON, flows).unwrap();
+    first.signal(Signal::STOP).unwrap();
+    let waiting = relayed(&lab).packets + 1_000;
+    let full = || (relayed(&lab).packets > waiting).then_some(());
+    wait_for("packets in the ring", SOON, full).unwrap();
+    drop(first);
+    let second = receiver(&lab);
+    says(&second, "steered true");
+    let sent: NumberSent = sender.report(SOON).unwrap();
+    let received: NumberReceived = second.stop(SOON).unwrap();
+    let stream = &received.streams[0];
+    // From its first packet on the second one gets all there is.
+    assert!(stream.received > sent.sent / 4, "{received:?}");
+    assert!(received.by_af_xdp > stream.received / 2, "{received:?}");
+    assert_eq!(
+        (stream.duplicated, received.foreign),
+        (0, 0),
+        "{received:?}"
+    );
+    assert!(!agent.log().contains("panicked"), "{}", agent.log());
 }
 
 #[test]
@@ -225,20 +276,45 @@ fn quiet(lab: &Lab) -> Traffic {
     settled.unwrap()
 }
 
+/// An address and port of the node, which sends packets for it on to the pod as `kube-proxy` has it do.
+fn front_end(lab: &Lab) -> SocketAddr {
+    const NODE_PORT: u16 = 30500;
+    let pod = Pod::Routed.targets(PORT)[0];
+    let rules = format!(
+        "table ip services {{ chain prerouting {{ type nat hook prerouting priority dstnat; \
+         ip daddr {NODE_V4} udp dport {NODE_PORT} dnat to {pod}; }}; }}"
+    );
+    tool::run(lab.node.command("nft").arg(rules)).unwrap();
+    let yaml = transport_yaml("edge", PORT, "UDP", &json!({}));
+    let mut transport: serde_json::Value = serde_yaml::from_str(&yaml).unwrap();
+    let front_end = json!({
+        "type": "NodePort", "port": NODE_PORT, "targetPort": PORT, "trafficPolicy": "Local",
+    });
+    transport["status"] = json!({"frontEnds": [front_end]});
+    put(lab, "edge", &serde_yaml::to_string(&transport).unwrap());
+    SocketAddr::from((NODE_V4, NODE_PORT))
+}
+
 #[test]
 fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
     let Some(_turn) = turn("nothing_is_lost_when_the_pods_process_and_the_agent_are_dead") else {
         return;
     };
-    for rp_filter in ["0", "1"] {
+    for (rp_filter, translated) in [("0", false), ("1", false), ("0", true), ("1", true)] {
         let lab = lab(&json!({}));
         lab.node
             .sysctl("net/ipv4/conf/all/rp_filter", rp_filter)
             .unwrap();
+        let target = if translated {
+            front_end(&lab)
+        } else {
+            Pod::Routed.targets(PORT)[0]
+        };
         let agent = Agent::spawn(&lab, &mut run(&lab));
         agent.wait_mode("Native");
         let (by_socket, by_udp) = pair(&lab);
-        let sender = send(&lab, 5_000, 6.0);
+        let options = ["--rate=5000", "--seconds=6"];
+        let sender = lab.number_send(target, &options).unwrap();
         let flows = || (relayed(&lab).packets > 5_000).then_some(());
         wait_for("packets by the relay", SOON, flows).unwrap();
         sender.signal(Signal::STOP).unwrap();
@@ -257,7 +333,7 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
         let received = first.received + rest.received;
         assert_eq!(
             received, sent.sent,
-            "{first:?}, {rest:?}, rp_filter {rp_filter}"
+            "{first:?}, {rest:?}, rp_filter {rp_filter}, {translated}"
         );
         assert!(
             after.packets > before.packets,

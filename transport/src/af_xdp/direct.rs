@@ -25,18 +25,17 @@ pub(super) struct Direct {
     pub(super) bpffs: PathBuf,
     pub(super) endpoints: Vec<SocketAddr>,
     pub(super) geometry: Geometry,
-    pub(super) rings: Arc<Rings>,
 }
 
 impl Direct {
     /// Keeps a socket there until it is dropped; then the interface is as it was.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self, rings: Arc<Rings>) {
         loop {
             let why = match self.open().await {
-                Ok((program, session)) => self.keep(program, session).await,
+                Ok((program, session)) => keep(&rings, program, session).await,
                 Err(why) => why,
             };
-            self.rings.stand(0, Standing::Udp(why));
+            rings.stand(0, Standing::Udp(why));
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -59,22 +58,22 @@ impl Direct {
         };
         Program::open(&wanted).map_err(|error| error.to_string())
     }
+}
 
-    /// Until the socket receives no more; why.
-    async fn keep(&self, program: Program, session: Session) -> String {
-        self.rings.begin(0, session);
-        self.rings.stand(0, Standing::AfXdp(String::new()));
-        let why = loop {
-            tokio::time::sleep(CHECK).await;
-            match self.rings.with(0, Session::failure) {
-                Some(None) => {}
-                Some(Some(why)) => break why,
-                None => break "the session has ended".to_owned(),
-            }
-        };
-        // First nothing more is sent there, then what has come is received.
-        drop(program);
-        self.rings.retire(0);
-        why
-    }
+/// Until the socket receives no more; why.
+async fn keep(rings: &Rings, program: Program, session: Session) -> String {
+    rings.begin(0, session);
+    rings.stand(0, Standing::AfXdp(String::new()));
+    let why = loop {
+        tokio::time::sleep(CHECK).await;
+        match rings.with(0, Session::failure) {
+            Some(None) => {}
+            Some(Some(why)) => break why,
+            None => break "the session has ended".to_owned(),
+        }
+    };
+    // First nothing more is sent there, then what has come is received.
+    drop(program);
+    rings.retire(0);
+    why
 }

@@ -76,6 +76,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn switch(&self, on: bool) {
+        self.runtime.block_on(self.transport.use_af_xdp(on));
+    }
+
     pub(crate) fn start(af_xdp: AfXdp, profile: Profile) -> Self {
         let (root, identity) = certificates();
         let config = TransportConfig {

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
@@ -97,6 +98,7 @@ fn desired(endpoint: SocketAddr) -> Desired {
         policy: PolicySpec::default(),
         per_pod_counters: false,
         endpoints: vec![endpoint],
+        front_ends: vec![],
     };
     Desired {
         transports: vec![transport],
@@ -117,6 +119,7 @@ pub(crate) struct Agent {
     listener: OwnedFd,
     connections: Arc<Mutex<Vec<OwnedFd>>>,
     heard: Arc<Mutex<Vec<Message>>>,
+    killed: Arc<AtomicBool>,
 }
 
 impl Agent {
@@ -131,6 +134,7 @@ impl Agent {
             listener,
             connections: Arc::default(),
             heard: Arc::default(),
+            killed: Arc::default(),
         };
         agent.serve(node.clone(), sessions);
         agent
@@ -139,11 +143,17 @@ impl Agent {
     fn serve(&self, node: Arc<Node>, sessions: Sessions) {
         let listener = self.listener.try_clone().unwrap();
         let (connections, heard) = (self.connections.clone(), self.heard.clone());
+        let killed = self.killed.clone();
         std::thread::spawn(move || {
             while let Ok(connection) = rustix::net::accept(&listener) {
                 lock(&connections).push(connection.try_clone().unwrap());
-                let (node, heard) = (node.clone(), heard.clone());
-                std::thread::spawn(move || talk(&node, &connection, sessions, &heard));
+                let (node, heard, killed) = (node.clone(), heard.clone(), killed.clone());
+                std::thread::spawn(move || {
+                    talk(&node, &connection, sessions, &heard);
+                    if !killed.load(Ordering::Relaxed) {
+                        node.disconnect();
+                    }
+                });
             }
         });
     }
@@ -164,6 +174,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        self.killed.store(true, Ordering::Relaxed);
         _ = std::fs::remove_file(&self.path);
         for connection in lock(&self.connections)
             .drain(..)

@@ -161,11 +161,11 @@ pub(crate) fn packet_of<B: Bytes + ?Sized>(
     }
 }
 
-/// The key of an inbound packet's flow.
-pub(crate) fn flow_key(transport: u32, datagram: &Datagram) -> FlowKey {
+/// The key of the flow of an inbound packet to this endpoint or front end.
+pub(crate) fn flow_key(endpoint: &Endpoint, datagram: &Datagram) -> FlowKey {
     FlowKey {
-        transport,
+        transport: endpoint.transport,
         peer: datagram.source,
-        ports: u32::from(datagram.source_port) << 16 | u32::from(datagram.destination_port),
+        ports: u32::from(datagram.source_port) << 16 | endpoint.port,
     }
 }

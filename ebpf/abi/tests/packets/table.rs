@@ -1,6 +1,7 @@
 //! The packet table: every frame with what must become of it, on the host and
 //! under the kernel alike.
 
+mod front_ends;
 mod link;
 mod quic;
 mod sources;
@@ -25,6 +26,9 @@ pub(crate) const SERVER: &str = "198.51.100.1:4433";
 pub(crate) const SERVER6: &str = "[2001:db8::1]:4433";
 /// A plain UDP endpoint of another transport.
 pub(crate) const DNS: &str = "198.51.100.1:5353";
+/// A node's address and port that lead to the QUIC endpoint, on both families.
+pub(crate) const FRONT: &str = "198.51.100.200:30443";
+pub(crate) const FRONT6: &str = "[2001:db8::200]:30443";
 /// Nobody's.
 pub(crate) const STRANGER: &str = "198.51.100.2:4433";
 
@@ -44,6 +48,8 @@ pub(crate) const NODE: &str = "192.0.2.200:40000";
 pub(crate) const ESTABLISHED: &str = "192.0.2.10:40000";
 /// Has an answered flow, not established yet.
 pub(crate) const ANSWERED: &str = "192.0.2.11:40000";
+/// Has an established flow with an endpoint that is none of the table.
+pub(crate) const GONE: &str = "192.0.2.12:40000";
 
 /// A bucket that is empty for longer than any test takes, at any clock.
 pub(crate) const EMPTY: u64 = u64::MAX / 4;
@@ -64,6 +70,7 @@ pub(crate) fn table() -> Vec<Case> {
         tunnels::cases(),
         quic::cases(),
         sources::cases(),
+        front_ends::cases(),
     ];
     parts.concat()
 }
@@ -88,13 +95,17 @@ pub(crate) fn patched(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
 /// by the sources named above.
 pub(crate) fn node() -> Node {
     let mut node = Node::default();
-    for (transport, id, server, flags) in [
-        (0, 1, SERVER, endpoint_flag::QUIC),
-        (0, 2, SERVER6, endpoint_flag::QUIC),
-        (1, 3, DNS, 0),
+    let front_end = endpoint_flag::QUIC | endpoint_flag::FRONT_END;
+    for (transport, id, server, pods, flags) in [
+        (0, 1, SERVER, SERVER, endpoint_flag::QUIC),
+        (0, 2, SERVER6, SERVER6, endpoint_flag::QUIC),
+        (1, 3, DNS, DNS, 0),
+        (0, 4, FRONT, SERVER, front_end),
+        (0, 5, FRONT6, SERVER6, front_end),
     ] {
+        let port = key(pods).port;
         node.endpoints
-            .insert(key(server), endpoint(transport, id, flags));
+            .insert(key(server), endpoint(transport, id, port, flags));
         node.policies.insert(transport, policy());
     }
     node.prefixes = prefixes();
@@ -105,8 +116,9 @@ pub(crate) fn node() -> Node {
         source(&mut node, hook, EXEMPT, EMPTY, EMPTY);
     }
     let established = flag::ANSWERED | flag::SHORT_IN | flag::SHORT_OUT;
-    flow(&mut node, ESTABLISHED, state::ESTABLISHED, established);
-    flow(&mut node, ANSWERED, state::HANDSHAKING, flag::ANSWERED);
+    flow(&mut node, ESTABLISHED, 1, state::ESTABLISHED, established);
+    flow(&mut node, ANSWERED, 1, state::HANDSHAKING, flag::ANSWERED);
+    flow(&mut node, GONE, 9, state::ESTABLISHED, established);
     node
 }
 
@@ -126,13 +138,15 @@ fn policy() -> Policy {
     }
 }
 
-fn endpoint(transport: u32, id: u32, flags: u32) -> Endpoint {
+fn endpoint(transport: u32, id: u32, port: u32, flags: u32) -> Endpoint {
     Endpoint {
         transport,
         id,
         slot: transport,
         flags,
         owner: 0,
+        port,
+        pad: 0,
     }
 }
 
@@ -160,13 +174,13 @@ fn source(node: &mut Node, hook: Hook, peer: &str, packets: u64, initials: u64) 
     node.sources.insert(key, Buckets { packets, initials });
 }
 
-fn flow(node: &mut Node, peer: &str, state: u32, flags: u32) {
+fn flow(node: &mut Node, peer: &str, endpoint: u32, state: u32, flags: u32) {
     let key = stoq_ebpf_abi::maps::FlowKey {
         transport: 0,
         peer: host(peer),
         ports: 40000 << 16 | 4433,
     };
-    let mut flow = Flow::begin(1, 1);
+    let mut flow = Flow::begin(endpoint, 1);
     (flow.state, flow.flags) = (state, flags);
     node.flows.insert(key, flow);
 }

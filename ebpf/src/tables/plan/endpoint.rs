@@ -1,13 +1,14 @@
+use std::net::IpAddr;
 use std::ops::Range;
 
 use stoq_ebpf_abi::maps::{ENDPOINTS, Endpoint, EndpointKey, TRANSPORTS, endpoint_flag};
 
 use super::{Planner, Step};
-use crate::tables::addr::to_wire;
+use crate::tables::addr::{from_wire, to_wire};
 use crate::tables::applied::{AppliedEndpoint, AppliedTransport, Refusal};
 use crate::tables::desired::{DesiredEndpoint, DesiredTransport};
 
-/// Ids of endpoints: as many as the table has entries, so a free id is room for an endpoint.
+/// Ids of endpoints and front ends: as many as the table has entries, so a free id is room for one.
 pub(super) const IDS: Range<u32> = 0..ENDPOINTS;
 /// Slots of endpoints that count for themselves; those below are the transports'.
 pub(super) const SLOTS: Range<u32> = TRANSPORTS..ENDPOINTS;
@@ -20,9 +21,10 @@ impl<'a> Planner<'a> {
         applied: &mut AppliedTransport,
     ) {
         for desired in &transport.endpoints {
-            let key = key(desired);
+            let key = key(desired.addr, desired.port);
             let before = self.known(key, index, desired.owner);
-            let id = match self.id(key, before, desired) {
+            let before = before.filter(|before| !before.is_front_end());
+            let id = match self.endpoint_id(key, before, desired) {
                 Ok(id) => id,
                 Err(refusal) => {
                     applied.refusals.push(refusal);
@@ -38,6 +40,8 @@ impl<'a> Planner<'a> {
                 slot: own.flatten().unwrap_or(index),
                 flags: flags(desired),
                 owner: desired.owner,
+                port: key.port,
+                pad: 0,
             };
             self.put(key, before, endpoint, &transport.name);
             applied.endpoints.push(placed(desired, &endpoint));
@@ -45,28 +49,40 @@ impl<'a> Planner<'a> {
     }
 
     /// The entry, if it is of the same pod and transport.
-    fn known(&self, key: EndpointKey, transport: u32, owner: u64) -> Option<Endpoint> {
+    pub(super) fn known(&self, key: EndpointKey, transport: u32, owner: u64) -> Option<Endpoint> {
         let entry = self.existing.get(&key).copied()?;
         (entry.owner == owner && entry.transport == transport).then_some(entry)
     }
 
-    fn id(
+    /// A new id leads to the address before anything names it.
+    fn endpoint_id(
         &mut self,
         key: EndpointKey,
         before: Option<Endpoint>,
         desired: &DesiredEndpoint,
     ) -> Result<u32, Refusal> {
+        // Flows know their endpoint by its id: the owner's keeps it off that of the pod it replaces.
+        let id = self.id(key, before, desired.owner)?;
+        if before.is_none() {
+            self.steps.push(Step::PutAddress(id, key.addr));
+        }
+        Ok(id)
+    }
+
+    /// The id that the entry of this key has, or one that is free: if it can be, `wish`.
+    pub(super) fn id(
+        &mut self,
+        key: EndpointKey,
+        before: Option<Endpoint>,
+        wish: u64,
+    ) -> Result<u32, Refusal> {
         if let Some(by) = self.wanted.get(&key) {
-            return Err(taken(desired, by));
+            return Err(taken(key, by));
         }
         if let Some(before) = before {
             return Ok(before.id);
         }
-        // Flows know their endpoint by its id: the owner's keeps it off that of the pod it replaces.
-        let id = self
-            .ids
-            .take(desired.owner)
-            .ok_or_else(|| no_room(desired))?;
+        let id = self.ids.take(wish).ok_or_else(|| no_room(key))?;
         self.steps.push(Step::ClearActivity(id));
         Ok(id)
     }
@@ -84,7 +100,13 @@ impl<'a> Planner<'a> {
         Some(slot)
     }
 
-    fn put(&mut self, key: EndpointKey, before: Option<Endpoint>, after: Endpoint, name: &'a str) {
+    pub(super) fn put(
+        &mut self,
+        key: EndpointKey,
+        before: Option<Endpoint>,
+        after: Endpoint,
+        name: &'a str,
+    ) {
         self.use_slot(after.slot);
         self.wanted.insert(key, name);
         if before != Some(after) {
@@ -93,23 +115,25 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn key(endpoint: &DesiredEndpoint) -> EndpointKey {
+pub(super) fn key(addr: IpAddr, port: u16) -> EndpointKey {
     EndpointKey {
-        addr: to_wire(endpoint.addr),
-        port: endpoint.port.into(),
+        addr: to_wire(addr),
+        port: port.into(),
     }
 }
 
 fn flags(endpoint: &DesiredEndpoint) -> u32 {
-    [
+    all_that_are([
         (endpoint.quic, endpoint_flag::QUIC),
         (endpoint.uplink, endpoint_flag::UPLINK),
         (endpoint.pod_alone, endpoint_flag::POD_ALONE),
         (endpoint.steered, endpoint_flag::STEERED),
-    ]
-    .iter()
-    .filter(|(is, _)| *is)
-    .fold(0, |flags, (_, flag)| flags | flag)
+    ])
+}
+
+pub(super) fn all_that_are<const N: usize>(flags: [(bool, u32); N]) -> u32 {
+    let set = flags.iter().filter(|(is, _)| *is);
+    set.fold(0, |flags, (_, flag)| flags | flag)
 }
 
 fn placed(desired: &DesiredEndpoint, endpoint: &Endpoint) -> AppliedEndpoint {
@@ -121,18 +145,18 @@ fn placed(desired: &DesiredEndpoint, endpoint: &Endpoint) -> AppliedEndpoint {
     }
 }
 
-fn taken(endpoint: &DesiredEndpoint, by: &str) -> Refusal {
+fn taken(key: EndpointKey, by: &str) -> Refusal {
     Refusal::Taken {
-        addr: endpoint.addr,
-        port: endpoint.port,
+        addr: from_wire(key.addr),
+        port: key.port as u16,
         by: by.to_owned(),
     }
 }
 
-fn no_room(endpoint: &DesiredEndpoint) -> Refusal {
+fn no_room(key: EndpointKey) -> Refusal {
     Refusal::Endpoints {
-        addr: endpoint.addr,
-        port: endpoint.port,
+        addr: from_wire(key.addr),
+        port: key.port as u16,
         limit: IDS.end,
     }
 }

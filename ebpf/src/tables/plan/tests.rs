@@ -3,7 +3,9 @@ use std::net::IpAddr;
 use stoq_ebpf_abi::maps::{ENDPOINTS, cidr_flag, endpoint_flag};
 
 use super::*;
-use crate::tables::desired::{DesiredEndpoint, Mode, PolicySpec};
+use crate::tables::desired::{DesiredEndpoint, DesiredFrontEnd, Mode, PolicySpec};
+
+mod front_ends;
 
 fn endpoint(last: u16, owner: u64) -> DesiredEndpoint {
     let [high, low] = last.to_be_bytes();
@@ -24,6 +26,7 @@ fn transport(name: &str, endpoints: &[DesiredEndpoint]) -> DesiredTransport {
         policy: PolicySpec::default(),
         per_pod_counters: false,
         endpoints: endpoints.to_vec(),
+        front_ends: Vec::new(),
     }
 }
 
@@ -49,7 +52,7 @@ fn after(observed: &Observed, steps: &[Step]) -> Observed {
 
 fn do_step(now: &mut Observed, step: &Step) {
     match *step {
-        Step::ZeroCounters(_) | Step::ClearActivity(_) => {}
+        Step::ZeroCounters(_) | Step::ClearActivity(_) | Step::PutAddress(..) => {}
         Step::ZeroHistograms(slot) => _ = now.histograms.insert(slot),
         Step::Name(index, ref name) => {
             let name = crate::tables::observed::decode_name(name).unwrap();
@@ -131,6 +134,8 @@ fn a_new_transport_is_complete_before_its_endpoints_are_there() {
         slot: 256,
         flags: endpoint_flag::QUIC,
         owner: 7,
+        port: 4433,
+        pad: 0,
     };
     let expected = [
         Step::ZeroCounters(0),
@@ -139,6 +144,7 @@ fn a_new_transport_is_complete_before_its_endpoints_are_there() {
         Step::ZeroHistograms(256),
         Step::Name(0, encode_name("default/edge").unwrap().into()),
         Step::ClearActivity(7),
+        Step::PutAddress(7, key.addr),
         Step::PutCidr(0, net, cidr_flag::DENY | cidr_flag::ALLOW),
         Step::PutPolicy(0, policy),
         Step::PutEndpoint(key, value),

@@ -72,6 +72,7 @@ impl Node {
             policy,
             per_pod_counters: false,
             endpoints: vec![endpoint(Pod::Routed), endpoint(Pod::Bridged)],
+            front_ends: vec![],
         };
         let applied = self.tables.apply(&Desired {
             transports: vec![transport],

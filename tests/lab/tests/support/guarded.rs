@@ -61,12 +61,17 @@ pub fn lab(options: LabOptions) -> Lab {
 /// The same with another pod.
 pub fn lab_of(options: LabOptions, pod: Pod) -> Lab {
     let lab = Lab::up(options).unwrap();
-    for denied in [DENIED, DENIED_V6] {
-        lab.client.ip(&format!("addr add {denied} dev lo")).unwrap();
-    }
+    give_denied_sources(&lab);
     put(&lab, pod.name(), &pod_yaml(pod));
     put(&lab, "edge", &transport("edge", &json!({})));
     lab
+}
+
+/// Gives the client the addresses that the transport denies.
+pub fn give_denied_sources(lab: &Lab) {
+    for denied in [DENIED, DENIED_V6] {
+        lab.client.ip(&format!("addr add {denied} dev lo")).unwrap();
+    }
 }
 
 /// A transport that denies [`DENIED`] and its like. The fields of `spec` replace its own.
@@ -107,6 +112,13 @@ pub fn assert_peer_guarded(lab: &Lab, peer: Peer) {
     Streams::start(lab, peer, 1000, 0.3).assert_whole_and_filtered();
 }
 
+/// Packets that were sent, but for the words at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    pub honest: u64,
+    pub denied: u64,
+}
+
 /// Numbered packets from the client and from the denied source, on their way to a pod.
 pub struct Streams {
     denied_source: IpAddr,
@@ -118,9 +130,14 @@ pub struct Streams {
 impl Streams {
     /// Starts them: `rate` honest packets per second, and a thousand denied ones.
     pub fn start(lab: &Lab, peer: Peer, rate: u64, seconds: f64) -> Self {
+        Self::start_at(lab, peer, peer.target(PORT), rate, seconds)
+    }
+
+    /// The same by an address that leads to the pod.
+    pub fn start_at(lab: &Lab, peer: Peer, target: SocketAddr, rate: u64, seconds: f64) -> Self {
         patient(lab);
         let receiver = lab.number_receive(peer.pod, PORT, &[]).unwrap();
-        let (target, source) = (peer.target(PORT), peer.denied());
+        let source = peer.denied();
         let seconds = format!("--seconds={seconds}");
         let send = |options: &[&str]| lab.number_send(target, options).unwrap();
         let denied = send(&[&seconds, "--rate=1000", &format!("--source={source}")]);
@@ -134,7 +151,7 @@ impl Streams {
     }
 
     /// Waits for their end: every honest packet has arrived, and no other.
-    pub fn assert_whole_and_filtered(self) {
+    pub fn assert_whole_and_filtered(self) -> Counts {
         let end = Duration::from_secs(60);
         let sent: NumberSent = self.honest.report(end).unwrap();
         let denied: NumberSent = self.denied.report(end).unwrap();
@@ -149,6 +166,10 @@ impl Streams {
             panic!("{received:?}");
         };
         assert_eq!((honest.received, honest.lost), (sent.sent, 0), "{honest:?}");
+        Counts {
+            honest: sent.sent,
+            denied: denied.sent,
+        }
     }
 }
 

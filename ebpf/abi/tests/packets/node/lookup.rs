@@ -23,9 +23,9 @@ impl Lookup<'_> {
     }
 
     fn flow(&self) -> Option<&Flow> {
-        let key = flow_key(self.endpoint.transport, self.datagram);
+        let key = flow_key(self.endpoint, self.datagram);
         let flow = self.node.flows.get(&key);
-        flow.filter(|flow| flow.endpoint == self.endpoint.id)
+        flow.filter(|flow| self.endpoint.has_flow(flow))
     }
 
     fn source_key(&self) -> SourceKey {
