@@ -195,6 +195,10 @@ fn plan(
     };
     match &config.af_xdp {
         AfXdp::Off => Err("AF_XDP is off in the configuration"),
+        // What does not fit is lost, and peers would find a path for less than UDP carries.
+        _ if config.largest_datagram > FITS_LARGE => {
+            Err("largest_datagram is more than the 3770 bytes that fit a frame")
+        }
         AfXdp::Broker { .. } if config.bind.port() == 0 => {
             Err("no StoqTransport selects a port of the kernel's choice")
         }
@@ -215,9 +219,12 @@ fn plan(
     }
 }
 
+/// Bytes of payload in a frame of 2048, of which the kernel keeps 256 free in front; headers take up to 70.
+const FITS_SMALL: u16 = 2048 - 256 - 70;
+/// The same in one of 4096.
+const FITS_LARGE: u16 = 4096 - 256 - 70;
+
 fn geometry(config: &TransportConfig) -> Result<Geometry, Error> {
-    // Of a frame, the kernel keeps 256 bytes free in front; headers take up to 70.
-    const FITS_SMALL: u16 = 2048 - 256 - 70;
     let size = if config.largest_datagram > FITS_SMALL {
         4096
     } else {
@@ -227,4 +234,24 @@ fn geometry(config: &TransportConfig) -> Result<Geometry, Error> {
         field: "af_xdp_frames",
         reason: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_that_fit_no_frame_stay_with_udp() {
+        for (largest_datagram, possible) in
+            [(1452, true), (3770, true), (3771, false), (6500, false)]
+        {
+            let config = TransportConfig {
+                bind: ([127, 0, 0, 1], 4433).into(),
+                largest_datagram,
+                ..TransportConfig::default()
+            };
+            let planned = plan(&config, config.bind, geometry(&config).unwrap());
+            assert_eq!(planned.is_ok(), possible, "{largest_datagram}");
+        }
+    }
 }

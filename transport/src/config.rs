@@ -48,7 +48,7 @@ pub struct TransportConfig {
     pub af_xdp: AfXdp,
     /// Frames of memory to ask for, one for each packet that may wait: a power of two from 64 to
     /// 65,536. A frame is 2048 bytes, or 4096 if [`largest_datagram`](Self::largest_datagram) needs
-    /// that. 4096, so 8 MiB, by default.
+    /// that; above 3770 bytes it fits neither, and everything comes by UDP. 4096, so 8 MiB, by default.
     pub af_xdp_frames: u32,
     /// What the processor's time is spent on. [`Profile::Auto`] by default.
     pub profile: Profile,

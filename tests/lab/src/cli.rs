@@ -60,9 +60,7 @@ impl Cli {
             Command::NumberRecv(options) => number_receive(&options),
             Command::StoqServe(options) => {
                 options.end.pin()?;
-                block_on(async {
-                    transport::serve::serve(&options, print, ended()?).await
-                })
+                block_on(async { transport::serve::serve(&options, print, ended()?).await })
             }
             Command::StoqLoad(options) => {
                 options.end.pin()?;
