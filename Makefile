@@ -12,7 +12,7 @@ setup: ## Install what is missing: Debian packages, Rust components, bpf-linker,
 demo: ## Flood a QUIC service in namespaces, without STOQ and with it (root).
 	@scripts/lab-bin.sh demo
 
-bench: ## Measure the guard, the accept path and the pod hooks against baselines (root).
+bench: ## Measure the guard, the accept path, the pod hooks and the transports against baselines (root).
 	@scripts/lab-bin.sh bench
 
 test: setup ## Run every test; without root those it can, and say which it leaves out.

@@ -9,5 +9,11 @@ if [[ $EUID -ne 0 ]]; then
   exit 1
 fi
 scripts/setup.sh
-cargo build --release --locked -p stoq-agent -p stoq-lab --bins
-exec cargo run --quiet --release --locked -p stoq-lab --bin "$name"
+features=()
+if [[ $name == bench ]]; then
+  # s2n-quic, to compare with.
+  features=(--features stoq-lab/s2n-quic)
+fi
+cargo build --release --locked -p stoq-agent -p stoq-lab --bins "${features[@]}"
+# As it was built: `cargo run` of one package alone would build its dependencies anew.
+exec "${CARGO_TARGET_DIR:-target}/release/$name"

@@ -21,8 +21,9 @@ use super::report::{Impossible, Measured};
 use super::selection::Selection;
 use crate::Lab;
 
-/// How often what is promised is measured if nobody says how often.
-const ROUNDS: u32 = 7;
+/// How often what is promised is measured if nobody says how often; of rows where only the profile
+/// Auto promises something, and of others.
+const ROUNDS: [u32; 2] = [3, 7];
 
 /// What came of the matrix.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ pub(super) struct Results {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub(super) only: &'a Selection,
-    /// `None`: what is promised seven times, the rest once.
+    /// `None`: what is promised three or seven times, the rest once.
     pub(super) rounds: Option<u32>,
     pub(super) seconds: f64,
 }
@@ -103,11 +104,22 @@ impl Plan<'_> {
         promises().into_iter().filter(asked).collect()
     }
 
+    fn rounds(&self, promised: &[Promise]) -> u32 {
+        let of_auto = |one: &Promise| one.of == Backend::Auto;
+        let [few, many] = ROUNDS;
+        let usual = if promised.iter().all(of_auto) {
+            few
+        } else {
+            many
+        };
+        self.rounds.unwrap_or(usual)
+    }
+
     /// All take turns, so that what else the machine does for a moment meets all of them.
     fn row(&self, stage: &Stage<'_>, row: Row) -> Numbers {
         let promised = self.promised(row);
         let mut numbers = Numbers::default();
-        for round in 1..=self.rounds.unwrap_or(ROUNDS) {
+        for round in 1..=self.rounds(&promised) {
             for backend in self.backends(row) {
                 let once =
                     self.rounds.is_none() && !promised.iter().any(|one| one.is_about(backend));

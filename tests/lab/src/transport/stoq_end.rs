@@ -13,7 +13,7 @@ use super::options::{EndOptions, Profile, Way};
 use crate::quic::tls;
 
 /// How long the agent may take to hand over a socket.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long one waits who goes on without.
 const BRIEFLY: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
