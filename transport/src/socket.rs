@@ -20,6 +20,10 @@ use crate::{Profile, TransportConfig};
 /// Largest UDP payload in IPv4, bytes. The kernel refuses a train of segments that is longer in all.
 const LARGEST: usize = 65_507;
 
+/// Bytes that may wait in the UDP socket, if the system lets it have so many; twice its default if it
+/// lets nobody have more. A train of ten jumbo frames is a third of that default.
+const WAITING: usize = 4 << 20;
+
 /// Opens and binds a UDP socket; an IPv6 wildcard takes IPv4 too.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(
@@ -30,6 +34,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // With less it works as well.
+    let _ = socket.set_recv_buffer_size(WAITING);
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
