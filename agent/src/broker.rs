@@ -19,13 +19,16 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
 use callers::Callers;
 pub use offers::{Offer, Offers, offers};
-pub use sessions::{Event, Limits, Sessions, Wants};
+pub use sessions::{Event, Events, Limits, Sessions, Wants};
+
+/// Between two passes for the sake of sessions.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Name of its socket in the run directory.
 pub const SOCKET: &str = "afxdp.sock";
@@ -40,6 +43,8 @@ struct Inner {
     offers: watch::Sender<Offers>,
     /// How often the loop had asked what is wanted when it told last what came of it.
     answered: watch::Sender<u64>,
+    /// When that was.
+    answered_at: Mutex<Instant>,
     news: Notify,
     limits: Limits,
     callers: Callers,
@@ -55,6 +60,7 @@ impl Broker {
             sessions: Mutex::default(),
             offers: watch::Sender::default(),
             answered: watch::Sender::default(),
+            answered_at: Mutex::new(Instant::now()),
             news: Notify::new(),
             limits,
             callers: Callers::default(),
@@ -68,8 +74,15 @@ impl Broker {
         tokio::spawn(listen::listen(self.clone(), run_dir.join(SOCKET)));
     }
 
-    /// Until something is wanted otherwise.
+    /// Until something is wanted otherwise, and the last pass is a moment ago: a pod that comes and goes
+    /// all the time does not keep the loop from its other work.
     pub async fn changed(&self) {
+        let last = *self
+            .0
+            .answered_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep_until((last + PAUSE).into()).await;
         self.0.news.notified().await;
     }
 
@@ -88,6 +101,8 @@ impl Broker {
             news
         });
         self.0.answered.send_replace(self.sessions().asked());
+        let at = self.0.answered_at.lock();
+        *at.unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// What it was told last.

@@ -95,7 +95,7 @@ pub struct Refused {
 pub const TEXT_LEN: usize = 120;
 
 /// Why the agent refuses. The numbers are those on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum Reason {
     /// The message can't be understood.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::af_xdp::{Geometry, Mode, Receiver, Rings, Socket, Umem};
 use crate::attach::Pins;
@@ -45,6 +46,16 @@ pub enum DirectError {
         interface: String,
         /// The kernel's id of the program.
         id: u32,
+    },
+    /// Packets that the interface takes are larger than a frame.
+    #[error("{interface} has an MTU of {mtu} bytes, frames of {frame} bytes hold less")]
+    TooLarge {
+        /// The interface.
+        interface: String,
+        /// Its MTU, bytes.
+        mtu: u32,
+        /// A frame's size, bytes.
+        frame: u32,
     },
     /// The kernel refused a step.
     #[error("{step}: {source}")]
@@ -91,6 +102,13 @@ impl Direct {
             return Err(DirectError::Conflict {
                 interface: interface.name,
                 id: program.id,
+            });
+        }
+        if !wanted.geometry.holds(interface.mtu) {
+            return Err(DirectError::TooLarge {
+                interface: interface.name,
+                mtu: interface.mtu,
+                frame: wanted.geometry.frame_size(),
             });
         }
         let home = Home::create(wanted.bpffs)?;
@@ -183,7 +201,13 @@ impl Home {
     fn create(bpffs: &Path) -> Result<Self, DirectError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let serial = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = bpffs.join(format!("stoq-direct-{}-{serial}", std::process::id()));
+        // In containers every process has the same few numbers.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_nanos();
+        let path = bpffs.join(format!(
+            "stoq-direct-{}-{serial}-{now:x}",
+            std::process::id()
+        ));
         match fs::create_dir(&path) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(DirectError::Bpffs { path, source }),

@@ -40,6 +40,10 @@ impl Relay {
     pub fn ensure(endpoint: u32, mtu: u32) -> Result<Self, KernelError> {
         let [near, far] = names(endpoint);
         match interface::by_name(&near) {
+            Ok(there) if half_made(&there, &far) => {
+                device::delete(there.index)?;
+                device::create_veth_down(&near, &far)?;
+            }
             Ok(there) if there.alias != ALIAS => return Err(Errno::EXIST.into()),
             Ok(_) => {}
             Err(error) if error.errno == Errno::NODEV => device::create_veth_down(&near, &far)?,
@@ -113,6 +117,17 @@ impl Relay {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether it is a pair with a relay's names that was never put up: an agent was killed before it gave
+/// both their alias.
+fn half_made(near: &Interface, far: &str) -> bool {
+    let far = interface::by_name(far);
+    let unused = |end: &Interface| end.kind == "veth" && !end.up;
+    far.is_ok_and(|far| {
+        let named = near.alias == ALIAS && far.alias == ALIAS;
+        !named && unused(near) && unused(&far)
+    })
 }
 
 /// Packets that came out of a relay.

@@ -282,6 +282,9 @@ fn a_relay_is_taken_over_and_a_stranger_s_device_left_alone() {
         assert_eq!(Relay::ensure(7, 1500).unwrap(), relay);
         relay.remove().unwrap();
         relay.remove().unwrap();
+        // As an agent leaves it that is killed in between.
+        ip("link add stoq9a type veth peer name stoq9b");
+        assert_eq!(Relay::ensure(9, 1500).unwrap().near.alias, "stoq");
         ip("link add stoq8a type veth peer name other");
         let refused = Relay::ensure(8, 1500).unwrap_err();
         assert_eq!(refused.errno, rustix::io::Errno::EXIST);

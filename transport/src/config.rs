@@ -31,7 +31,8 @@ pub struct TransportConfig {
     pub streams: u32,
     /// Who decides how much may be on its way. Cubic by default.
     pub congestion: Congestion,
-    /// Whether a client sends, and a server takes, data before the handshake is done. Such data can
+    /// Whether a client may send ([`StoqTransport::connect_early`](crate::StoqTransport::connect_early)),
+    /// and a server takes, data before the handshake is done. Such data can
     /// be replayed by an attacker (RFC 9001, 9.2), so it is off by default.
     pub zero_rtt: bool,
     /// Whether a server lets clients change their address. On by default.

@@ -45,7 +45,7 @@ pub use config::{AfXdp, Congestion, Identity, Profile, TransportConfig};
 pub use connection::Connection;
 pub use error::Error;
 pub use quinn::{
-    ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError,
+    ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError, ZeroRttAccepted,
     rustls::pki_types::{CertificateDer, PrivateKeyDer},
 };
 pub use status::{Backend, Copying, EbpfStatus, Gate, GateState, Route};

@@ -3,7 +3,7 @@
 /// What this process could do with eBPF. The type is the same with and without the feature `ebpf`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EbpfStatus {
-    /// Whether XDP programs can be put into drivers.
+    /// Whether XDP programs can be put onto interfaces, in the driver or in the stack.
     pub xdp_available: bool,
     /// Whether AF_XDP sockets can be made and bound.
     pub af_xdp_available: bool,

@@ -1,9 +1,12 @@
 //! The transport itself.
 
+use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quinn::{Endpoint, TokioRuntime, VarInt};
+use quinn::{ConnectionError, Endpoint, TokioRuntime, VarInt, ZeroRttAccepted};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::af_xdp::{Asking, Sockets};
 use crate::metrics::{Metrics, Observer};
@@ -18,7 +21,12 @@ pub struct StoqTransport {
     ebpf: Option<EbpfStatus>,
     observer: Observer,
     asking: Arc<Asking>,
+    /// Those of who wants to be accepted.
+    handshakes: Arc<Mutex<JoinSet<Result<quinn::Connection, ConnectionError>>>>,
 }
+
+/// Most handshakes at a time; others wait to begin.
+const HANDSHAKES: usize = 1024;
 
 impl StoqTransport {
     /// Binds, and is ready to connect, if there are roots, and to accept, if there is an identity.
@@ -56,6 +64,7 @@ impl StoqTransport {
             ebpf: probe().await,
             observer,
             asking,
+            handshakes: Arc::default(),
         })
     }
 
@@ -71,14 +80,51 @@ impl StoqTransport {
         Ok(self.observer.observe(connection))
     }
 
+    /// The same, and where the server has been spoken to before, and the configuration allows it, at
+    /// once: what is sent before [`ZeroRttAccepted`] has resolved to `true` can be replayed by an
+    /// attacker, and is lost if it resolves to `false`.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_early(
+        &self,
+        address: SocketAddr,
+        name: &str,
+    ) -> Result<(Connection, Option<ZeroRttAccepted>), Error> {
+        if !self.client {
+            return Err(Error::NoRoots);
+        }
+        let (connection, accepted) = match self.endpoint.connect(address, name)?.into_0rtt() {
+            Ok((connection, accepted)) => (connection, Some(accepted)),
+            Err(connecting) => (connecting.await?, None),
+        };
+        Ok((self.observer.observe(connection), accepted))
+    }
+
     /// The next connection whose handshake is done or has failed; `None` once the transport is closed.
     ///
     /// # Errors
     /// Those of one handshake: the next call goes on with others.
     pub async fn accept(&self) -> Option<Result<Connection, Error>> {
-        let incoming = self.endpoint.accept().await?;
-        let accepted = incoming.await.map_err(Error::from);
-        Some(accepted.map(|connection| self.observer.observe(connection)))
+        // Whoever says nothing after its first packet keeps nobody else waiting.
+        let mut handshakes = self.handshakes.lock().await;
+        let mut open = true;
+        loop {
+            let room = open && handshakes.len() < HANDSHAKES;
+            tokio::select! {
+                incoming = self.endpoint.accept(), if room => match incoming {
+                    Some(incoming) => drop(handshakes.spawn(incoming.into_future())),
+                    None => open = false,
+                },
+                Some(done) = handshakes.join_next() => {
+                    // One that panicked is none.
+                    let Ok(accepted) = done else { continue };
+                    let accepted = accepted.map_err(Error::from);
+                    return Some(accepted.map(|connection| self.observer.observe(connection)));
+                }
+                else => return None,
+            }
+        }
     }
 
     /// Where it is bound.

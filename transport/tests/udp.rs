@@ -24,10 +24,18 @@ async fn bytes_come_back_under_every_congestion_control() {
         let server = echo(config(), identity).await;
         let client = client(config(), root).await;
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        let connection = client.connect(server, NAME).await.unwrap();
         assert!(
-            ask(&client, server, &bytes).await == bytes,
+            ask_over(&connection, &bytes).await == bytes,
             "{congestion:?}"
         );
+        let controller = connection.congestion_state().into_any();
+        let applied = match congestion {
+            Congestion::Cubic => controller.is::<quinn::congestion::Cubic>(),
+            Congestion::Bbr => controller.is::<quinn::congestion::Bbr>(),
+            Congestion::NewReno => controller.is::<quinn::congestion::NewReno>(),
+        };
+        assert!(applied, "{congestion:?}");
     }
 }
 
@@ -47,6 +55,48 @@ fn bytes_come_back_in_every_profile_on_one_thread_and_on_several() {
                 let bytes = vec![7; 300_000];
                 assert!(ask(&client, server, &bytes).await == bytes, "{profile:?}");
             });
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_more_keeps_nobody_waiting() {
+    let (root, identity) = certificates();
+    let server = echo(loopback(), identity).await;
+    let client = client(loopback(), root).await;
+    let wire = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = wire.local_addr().unwrap();
+    let silent = client.clone();
+    let silent = tokio::spawn(async move { silent.connect(nowhere, NAME).await });
+    let mut first = [0; 2048];
+    let (length, _) = wire.recv_from(&mut first).await.unwrap();
+    // The server begins a handshake that nobody goes on with.
+    wire.send_to(&first[..length], server).await.unwrap();
+    wire.readable().await.unwrap();
+    let answered = tokio::time::timeout(Duration::from_secs(2), ask(&client, server, b"quick"));
+    assert_eq!(answered.await.unwrap(), b"quick");
+    silent.abort();
+}
+
+#[tokio::test]
+async fn a_known_server_is_spoken_to_at_once_if_that_is_allowed() {
+    for zero_rtt in [true, false] {
+        let (root, identity) = certificates();
+        let config = || TransportConfig {
+            zero_rtt,
+            ..loopback()
+        };
+        let server = echo(config(), identity).await;
+        let client = client(config(), root).await;
+        let (first, accepted) = client.connect_early(server, NAME).await.unwrap();
+        assert!(accepted.is_none(), "nothing is known of it yet");
+        // The ticket comes with the first answer at the latest.
+        assert_eq!(ask_over(&first, b"first").await, b"first");
+        let (second, accepted) = client.connect_early(server, NAME).await.unwrap();
+        assert_eq!(accepted.is_some(), zero_rtt);
+        assert_eq!(ask_over(&second, b"early").await, b"early");
+        if let Some(accepted) = accepted {
+            assert!(accepted.await);
         }
     }
 }

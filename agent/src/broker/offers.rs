@@ -23,6 +23,8 @@ pub struct Offer {
     pub owner: u64,
     /// Users whose processes may ask, and root.
     pub users: BTreeSet<u32>,
+    /// The largest MTU of the uplinks, bytes.
+    pub mtu: u32,
     /// Why there is no socket to be had now, for programs and for people.
     pub closed: Option<(Reason, String)>,
     /// Its relay, if one was asked for, or why there is none.
@@ -45,6 +47,7 @@ pub fn offers(
             transport: seat.transport.to_string(),
             owner: seat.owner,
             users: seat.users.clone(),
+            mtu: plan.uplink_mtu(),
             steered: seat.steered && closed.is_none(),
             closed,
             relay: relay(*endpoint, held, relays),

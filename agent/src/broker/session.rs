@@ -32,11 +32,23 @@ enum End {
 struct Place<'a> {
     broker: &'a Broker,
     ticket: Ticket,
+    /// Whether the pod has been given what it asked for.
+    granted: bool,
+}
+
+impl Place<'_> {
+    fn granted(&mut self, event: Event) {
+        self.granted = true;
+        self.broker.sessions().count(event, None);
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.broker.sessions().end(&self.ticket);
+        if self.granted {
+            self.broker.sessions().count(Event::Ended, None);
+        }
         self.broker.0.news.notify_one();
     }
 }
@@ -46,9 +58,18 @@ pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
     let served = async {
         let channel = Channel::new(socket)?;
         let user = channel.user()?;
-        if let End::Refused(why) = attend(broker, &channel, user).await {
-            tracing::info!(user, reason = ?why.reason, "refused a pod an AF_XDP socket: {}", why.text);
-            broker.sessions().count(Event::Refused);
+        let end = match attend(broker, &channel, user).await {
+            Ok(end) => end,
+            Err(end) => {
+                if let End::Refused(why) = &end {
+                    let Refused { reason, text } = why;
+                    tracing::info!(user, ?reason, "refused a pod an AF_XDP socket: {text}");
+                    broker.sessions().count(Event::Refused, Some(*reason));
+                }
+                end
+            }
+        };
+        if let End::Refused(why) = end {
             // It may have gone already.
             let _ = channel.send(&Message::Refused(why), &[]);
         }
@@ -59,35 +80,31 @@ pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
     }
 }
 
-async fn attend(broker: &Broker, channel: &Channel, user: u32) -> End {
+/// How a session ended; the error is how none came to be.
+async fn attend(broker: &Broker, channel: &Channel, user: u32) -> Result<End, End> {
     let Some(call) = broker.0.callers.admit(user) else {
         let text = format!("too many connections of user {user} have no session yet");
-        return End::Refused(refused(Reason::Busy, text));
+        return Err(End::Refused(refused(Reason::Busy, text)));
     };
     let first = match timeout(HANDSHAKE, channel.receive()).await {
         Ok(Ok(first)) => first,
-        Ok(Err(error)) => return bad(error),
-        Err(_) => return unexpected("nothing was said in time"),
+        Ok(Err(error)) => return Err(bad(error)),
+        Err(_) => return Err(unexpected("nothing was said in time")),
     };
     let (place, session) = match first {
-        (Message::Hello(hello), _) => match grant(broker, channel, user, &hello).await {
-            Ok(granted) => granted,
-            Err(end) => return end,
-        },
-        (Message::Resume(resume), fds) => {
-            match resumed(broker, channel, user, &resume, fds).await {
-                Ok(granted) => granted,
-                Err(end) => return end,
-            }
-        }
-        _ => return unexpected("a session begins with Hello or Resume"),
+        (Message::Hello(hello), _) => grant(broker, channel, user, &hello).await?,
+        (Message::Resume(resume), fds) => resumed(broker, channel, user, &resume, fds).await?,
+        _ => return Err(unexpected("a session begins with Hello or Resume")),
     };
     drop(call);
     let endpoint = place.ticket.endpoint;
     tracing::info!(%endpoint, user, session, "a pod has an AF_XDP socket");
     let end = keep(broker, channel, &place.ticket, session).await;
+    if let End::Refused(why) = &end {
+        tracing::info!(%endpoint, session, reason = ?why.reason, "{}", why.text);
+    }
     tracing::info!(%endpoint, session, "its session is over");
-    end
+    Ok(end)
 }
 
 async fn grant<'a>(
@@ -103,7 +120,11 @@ async fn grant<'a>(
             .admit(hello, user, &offers, &broker.0.limits)
     };
     let ticket = ticket.map_err(End::Refused)?;
-    let place = Place { broker, ticket };
+    let mut place = Place {
+        broker,
+        ticket,
+        granted: false,
+    };
     let relay = relay(broker, &ticket).await?;
     let index = relay.far.index;
     let maps = broker.0.maps.clone();
@@ -117,7 +138,7 @@ async fn grant<'a>(
     let fds = [umem.memfd(), socket.as_fd()];
     let sent = channel.send(&Message::Granted(granted), &fds);
     sent.map_err(|_| End::Closed)?;
-    broker.sessions().count(Event::Granted);
+    place.granted(Event::Granted);
     Ok((place, granted.session))
 }
 
@@ -142,7 +163,11 @@ async fn resumed<'a>(
             .resume(resume, user, &offers, &broker.0.limits)
     };
     let ticket = ticket.map_err(End::Refused)?;
-    let place = Place { broker, ticket };
+    let mut place = Place {
+        broker,
+        ticket,
+        granted: false,
+    };
     let relay = relay(broker, &ticket).await?;
     if !is_of(resume.granted.session, relay.far.index) {
         let text = "the relay that the session's socket is bound to has gone".to_owned();
@@ -152,7 +177,7 @@ async fn resumed<'a>(
     blocking(move || reconnect(&maps, &relay, socket)).await?;
     let sent = channel.send(&Message::Granted(resume.granted), &[]);
     sent.map_err(|_| End::Closed)?;
-    broker.sessions().count(Event::Resumed);
+    place.granted(Event::Resumed);
     Ok((place, resume.granted.session))
 }
 

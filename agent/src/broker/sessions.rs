@@ -99,8 +99,11 @@ pub struct Sessions {
     next: u64,
     /// How often the loop has asked what is wanted.
     asked: u64,
-    events: BTreeMap<Event, u64>,
+    events: Events,
 }
+
+/// How often each came to be; of a refusal, for which reason.
+pub type Events = BTreeMap<(Event, Option<Reason>), u64>;
 
 impl Sessions {
     /// Takes a place for a pod's process that runs as `user`.
@@ -112,7 +115,8 @@ impl Sessions {
         limits: &Limits,
     ) -> Result<Ticket, Refused> {
         let offer = may(hello.endpoint, user, offers)?;
-        let geometry = fit(hello.geometry, limits.session_memory);
+        let geometry = frames_for(offer.mtu, hello.geometry)?;
+        let geometry = fit(geometry, limits.session_memory);
         self.room(hello.endpoint, geometry, limits)?;
         Ok(self.take(hello.endpoint, offer.owner, geometry, Stage::Asking))
     }
@@ -202,7 +206,6 @@ impl Sessions {
     pub(super) fn end(&mut self, ticket: &Ticket) {
         if self.of(ticket).is_some() {
             self.all.remove(&ticket.endpoint);
-            self.count(Event::Ended);
         }
     }
 
@@ -229,7 +232,7 @@ impl Sessions {
             return false;
         };
         session.stage = Stage::Stuck;
-        self.count(Event::Stuck);
+        self.count(Event::Stuck, None);
         true
     }
 
@@ -263,12 +266,12 @@ impl Sessions {
         all.map(|(endpoint, one)| (*endpoint, one.bytes))
     }
 
-    pub(super) fn count(&mut self, event: Event) {
-        *self.events.entry(event).or_default() += 1;
+    pub(super) fn count(&mut self, event: Event, why: Option<Reason>) {
+        *self.events.entry((event, why)).or_default() += 1;
     }
 
     /// What became of sessions so far.
-    pub fn events(&self) -> &BTreeMap<Event, u64> {
+    pub fn events(&self) -> &Events {
         &self.events
     }
 }
@@ -286,6 +289,16 @@ fn may(endpoint: SocketAddr, user: u32, offers: &Offers) -> Result<&Offer, Refus
         Some((reason, text)) => Err(refused(*reason, text.clone())),
         None => Ok(offer),
     }
+}
+
+/// Frames that hold the packets of the node's interfaces, as many as were asked for.
+fn frames_for(mtu: u32, wanted: Geometry) -> Result<Geometry, Refused> {
+    let larger = Geometry::new(wanted.frames(), 4096).unwrap_or(wanted);
+    let mut both = [wanted, larger].into_iter();
+    both.find(|geometry| geometry.holds(mtu)).ok_or_else(|| {
+        let text = format!("packets of the node's interfaces, of MTU {mtu}, fit no frame");
+        refused(Reason::NotSupported, text)
+    })
 }
 
 /// As many of the frames as the memory allows.

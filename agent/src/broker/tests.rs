@@ -7,7 +7,7 @@ use stoq_ebpf::broker::{Granted, Hello, Reason, Resume};
 
 use super::offers::{Offer, Offers};
 use super::sessions::Ticket;
-use super::{Event, Limits, Sessions, Wants};
+use super::{Limits, Sessions, Wants};
 
 const OWNER: u64 = 7;
 const LIMITS: Limits = Limits {
@@ -55,6 +55,7 @@ fn offers() -> Offers {
         transport: "default/edge".into(),
         owner: OWNER,
         users: BTreeSet::from([1000]),
+        mtu: 1500,
         closed: (port == 5).then(|| (Reason::NotSupported, "no XDP".to_owned())),
         relay: None,
         steered: false,
@@ -108,7 +109,23 @@ fn an_endpoint_has_one_session_and_the_node_so_many() {
     );
     sessions.end(&second);
     admit(&mut sessions, 1, 64).unwrap();
-    assert_eq!(sessions.events()[&Event::Ended], 2);
+}
+
+#[test]
+fn frames_hold_what_the_nodes_interfaces_carry() {
+    for (mtu, expected) in [
+        (1500, Some(2048)),
+        (1778, Some(2048)),
+        (1779, Some(4096)),
+        (3506, Some(4096)),
+        (9000, None),
+    ] {
+        let mut offers = offers();
+        offers.values_mut().for_each(|offer| offer.mtu = mtu);
+        let asked = Sessions::default().admit(&hello(1, 64), 1000, &offers, &LIMITS);
+        let given = asked.ok().map(|ticket| ticket.geometry.frame_size());
+        assert_eq!(given, expected, "{mtu}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::families::{Families, Labels};
 use super::registry::{
     AF_XDP_DROPPED, AF_XDP_EVENTS, AF_XDP_MEMORY, AF_XDP_PACKETS, AF_XDP_SESSIONS,
 };
-use crate::broker::{Event, Sessions};
+use crate::broker::{Events, Sessions};
 
 /// What there is of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct AfXdp {
     /// By transport.
     pub transports: BTreeMap<ObjectName, Share>,
     /// What became of sessions so far.
-    pub events: BTreeMap<Event, u64>,
+    pub events: Events,
 }
 
 /// One transport's.
@@ -77,11 +77,12 @@ pub(super) fn add(families: &mut Families, from: &AfXdp) {
         }
         families.number(&AF_XDP_DROPPED, &scope, &["no_room"], dropped as f64);
     }
-    for (event, count) in &from.events {
+    for ((event, why), count) in &from.events {
+        let why = why.map_or_else(String::new, |why| format!("{why:?}"));
         families.number(
             &AF_XDP_EVENTS,
             &Labels::new(),
-            &[event.as_str()],
+            &[event.as_str(), &why],
             *count as f64,
         );
     }

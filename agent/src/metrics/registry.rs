@@ -171,10 +171,10 @@ families! {
          second without any its packets go to the kernel.",
     );
     AF_XDP_EVENTS = node(
-        "stoq_afxdp_session_events_total", Kind::Counter, &["event"],
+        "stoq_afxdp_session_events_total", Kind::Counter, &["event", "reason"],
         "What became of pods that asked for an AF_XDP socket.",
-        "`granted`, `resumed` after a restart of the agent, `refused`, `stuck` for a second, `ended`. The agent's log \
-         says which, and why.",
+        "`granted`, `resumed` after a restart of the agent, `refused`, `stuck` for a second, `ended`. `reason` is why one \
+         was refused, empty otherwise; the agent's log says who.",
     );
     UNPARSED = node(
         "stoq_unparsed_packets_total", Kind::Counter, &["hook", "reason"],

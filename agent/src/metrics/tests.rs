@@ -7,6 +7,7 @@ use std::{env, fs};
 use stoq_ebpf_abi::histogram::{SIZE_BITS, TIME_BITS, index};
 
 use stoq_crds::ObjectName;
+use stoq_ebpf::broker::Reason;
 use stoq_ebpf::relay::Traffic;
 
 use super::*;
@@ -59,7 +60,11 @@ fn af_xdp() -> AfXdp {
     };
     AfXdp {
         transports: [(name, share)].into(),
-        events: [(Event::Granted, 3), (Event::Ended, 1)].into(),
+        events: [
+            ((Event::Granted, None), 3),
+            ((Event::Refused, Some(Reason::NotYours)), 2),
+        ]
+        .into(),
     }
 }
 

@@ -421,6 +421,7 @@ fn required_sockets_that_nobody_could_have_are_told() {
             transport: "lab/edge".into(),
             owner: 1,
             users: BTreeSet::new(),
+            mtu: 1500,
             closed: closed.then(|| (Refusal::NotSupported, "no AF_XDP".to_owned())),
             relay: None,
             steered: false,

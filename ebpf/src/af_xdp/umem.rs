@@ -51,6 +51,16 @@ impl Geometry {
         self.frame_size
     }
 
+    /// Whether a frame holds any packet of an interface of this MTU, in bytes. Of each the kernel keeps some free.
+    pub const fn holds(self, mtu: u32) -> bool {
+        const HEADROOM: u32 = 256;
+        const ETHERNET: u32 = 14;
+        match mtu.checked_add(HEADROOM + ETHERNET) {
+            Some(needed) => needed <= self.frame_size,
+            None => false,
+        }
+    }
+
     /// Bytes of all.
     pub const fn bytes(self) -> usize {
         self.frames as usize * self.frame_size as usize

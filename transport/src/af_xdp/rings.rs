@@ -93,7 +93,11 @@ impl Rings {
         if used > 0 {
             return Poll::Ready(used);
         }
-        inner.bury(Instant::now());
+        let dead = inner.bury(Instant::now());
+        if !dead.is_empty() {
+            // The kernel takes its time to close a bound socket.
+            tokio::task::spawn_blocking(move || drop(dead));
+        }
         match &mut inner.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -217,18 +221,19 @@ impl Inner {
         0
     }
 
-    /// Drops the sessions that have ended and are empty.
-    fn bury(&mut self, now: Instant) {
+    /// Takes out the sessions that have ended and are empty.
+    fn bury(&mut self, now: Instant) -> Vec<Session> {
+        let mut dead = Vec::new();
         for slot in &mut self.slots {
-            let past = &mut slot.past;
-            slot.retired.retain(|(session, since)| {
-                let keep = now.duration_since(*since) < FAREWELL || !session.is_empty();
-                if !keep {
-                    *past = past.plus(session.counts());
-                }
-                keep
-            });
+            let over = |(session, since): &mut (Session, Instant)| {
+                now.duration_since(*since) >= FAREWELL && session.is_empty()
+            };
+            for (session, _) in slot.retired.extract_if(.., over) {
+                slot.past = slot.past.plus(session.counts());
+                dead.push(session);
+            }
         }
+        dead
     }
 }
 

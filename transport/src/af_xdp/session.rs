@@ -97,6 +97,13 @@ impl Session {
         metas: &mut [RecvMeta],
         mapped: bool,
     ) -> Poll<usize> {
+        // What the last call had no room for nobody is woken for again.
+        if !self.empty {
+            let used = self.receive(buffers, metas, mapped);
+            if used > 0 {
+                return Poll::Ready(used);
+            }
+        }
         // An error means that the runtime ends.
         while let Poll::Ready(Ok(mut guard)) = self.ready.poll_read_ready(cx) {
             // First forgotten, then looked for, so that what comes in between is not missed.
