@@ -132,3 +132,49 @@ impl Spin {
         self.start.elapsed().as_nanos() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn look() -> Look {
+        Look::new(&UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn who_receives_has_a_turn_after_much_was_sent() {
+        let (look, woken) = (look(), Arc::new(Woken::default()));
+        let waker = woken.clone().into();
+        look.wait(&Context::from_waker(&waker));
+        let trains = SENT.div_ceil(10);
+        for train in 1..=2 * trains {
+            look.sent(10);
+            let expected = u32::from(train >= trains);
+            assert_eq!(woken.0.load(Ordering::Relaxed), expected, "{train}");
+        }
+    }
+
+    #[test]
+    fn it_is_due_once() {
+        let look = look();
+        assert!(!look.is_due());
+        look.sent(SENT as usize);
+        assert!(look.is_due());
+        assert!(!look.is_due());
+        look.sent(1);
+        assert!(!look.is_due());
+    }
+}

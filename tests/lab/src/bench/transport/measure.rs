@@ -29,17 +29,16 @@ fn of_requests(cell: &Cell) -> [Number; 3] {
     ]
 }
 
-fn in_bulk(cell: &Cell) -> [Number; 3] {
+fn in_bulk(cell: &Cell) -> Vec<Number> {
     let (server, rtt) = (&cell.report.server, cell.report.rtt);
-    [
+    let per_gbps = 100.0 * server.cpu_share() / server.gbps();
+    let mut numbers = vec![
         ("goodput", "Gbit/s", server.gbps()),
-        (
-            "cpu_per_gbps",
-            "%",
-            100.0 * server.cpu_share() / server.gbps(),
-        ),
-        ("rtt", "us", rtt.p50),
-    ]
+        ("cpu_per_gbps", "%", per_gbps),
+    ];
+    // Not every library tells.
+    numbers.extend((rtt.samples > 0).then_some(("rtt", "us", rtt.p50)));
+    numbers
 }
 
 fn of_both(cell: &Cell) -> Vec<Number> {
