@@ -5,13 +5,15 @@
 //! both descriptors and receives with a [`Receiver`]. A bound socket can be bound to nothing else.
 
 mod frames;
+mod intake;
 mod mapping;
 mod receiver;
 mod ring;
 mod socket;
 mod umem;
 
-pub use receiver::{Counts, Packet, Receiver};
+pub use intake::{Counts, Packet};
+pub use receiver::Receiver;
 pub use socket::{Mode, Rings, Socket, Statistics};
 pub use umem::{Geometry, GeometryError, Umem};
 

@@ -4,6 +4,7 @@
 //! nothing in it is believed: our own index is kept here, the other's is checked against the size,
 //! and every place in the ring is masked.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::io::Errno;
@@ -30,17 +31,18 @@ pub(super) struct Descriptor {
     pub(super) options: u32,
 }
 
+/// In memory of its own, or borrowed from a test.
 #[derive(Debug)]
-struct Ring {
-    memory: Mapping,
+struct Ring<M> {
+    memory: M,
     layout: Layout,
     size: u32,
     /// 64-bit words in an entry.
     words: usize,
 }
 
-impl Ring {
-    fn new(memory: Mapping, layout: Layout, size: u32, words: usize) -> Result<Self, Errno> {
+impl<M: Borrow<Mapping>> Ring<M> {
+    fn new(memory: M, layout: Layout, size: u32, words: usize) -> Result<Self, Errno> {
         let ring = Self {
             memory,
             layout,
@@ -56,27 +58,31 @@ impl Ring {
         let counters = [producer, consumer, flags];
         let last = size.checked_sub(1).ok_or(Errno::INVAL)?;
         let whole = size.is_power_of_two()
-            && counters.iter().all(|at| ring.memory.word(*at).is_some())
+            && counters.iter().all(|at| ring.word(*at).is_some())
             && ring.entry(last, words - 1).is_some();
         whole.then_some(ring).ok_or(Errno::INVAL)
     }
 
     fn entry(&self, index: u32, word: usize) -> Option<&AtomicU64> {
         let place = (index & (self.size - 1)) as usize * self.words + word;
-        self.memory
-            .long(self.layout.entries + place * size_of::<u64>())
+        let memory: &Mapping = self.memory.borrow();
+        memory.long(self.layout.entries + place * size_of::<u64>())
+    }
+
+    fn word(&self, at: usize) -> Option<&AtomicU32> {
+        self.memory.borrow().word(at)
     }
 
     fn producer(&self) -> Option<&AtomicU32> {
-        self.memory.word(self.layout.producer)
+        self.word(self.layout.producer)
     }
 
     fn consumer(&self) -> Option<&AtomicU32> {
-        self.memory.word(self.layout.consumer)
+        self.word(self.layout.consumer)
     }
 
     fn flags(&self) -> u32 {
-        let flags = self.memory.word(self.layout.flags);
+        let flags = self.word(self.layout.flags);
         flags.map_or(0, |flags| flags.load(Ordering::Relaxed))
     }
 }
@@ -93,13 +99,13 @@ pub(super) const RECEIVE_WORDS: usize = 2;
 
 /// The end of the fill ring that offers free frames.
 #[derive(Debug)]
-pub(super) struct Fill {
-    ring: Ring,
+pub(super) struct Fill<M = Mapping> {
+    ring: Ring<M>,
     next: u32,
 }
 
-impl Fill {
-    pub(super) fn new(memory: Mapping, layout: Layout, size: u32) -> Result<Self, Errno> {
+impl<M: Borrow<Mapping>> Fill<M> {
+    pub(super) fn new(memory: M, layout: Layout, size: u32) -> Result<Self, Errno> {
         let ring = Ring::new(memory, layout, size, FILL_WORDS)?;
         let next = ring
             .producer()
@@ -143,13 +149,13 @@ impl Fill {
 
 /// The end of the receive ring that takes received frames.
 #[derive(Debug)]
-pub(super) struct Receive {
-    ring: Ring,
+pub(super) struct Receive<M = Mapping> {
+    ring: Ring<M>,
     next: u32,
 }
 
-impl Receive {
-    pub(super) fn new(memory: Mapping, layout: Layout, size: u32) -> Result<Self, Errno> {
+impl<M: Borrow<Mapping>> Receive<M> {
+    pub(super) fn new(memory: M, layout: Layout, size: u32) -> Result<Self, Errno> {
         let ring = Ring::new(memory, layout, size, RECEIVE_WORDS)?;
         let next = ring
             .consumer()
