@@ -92,11 +92,11 @@ impl<M: Borrow<Mapping>> Intake<M> {
         most: usize,
         mut each: impl FnMut(Packet<'_>),
     ) -> usize {
-        let Some(waiting) = self.receive.waiting() else {
-            self.counts.strange += 1;
-            self.receive.skip();
-            return 0;
-        };
+        let waiting = self.receive.waiting().unwrap_or_else(|| {
+            // What was put together went on in what is lost.
+            self.reset();
+            0
+        });
         let mut packets = 0;
         for _ in 0..waiting {
             if packets == most {
@@ -170,6 +170,10 @@ impl<M: Borrow<Mapping>> Intake<M> {
 
     /// What came in so far.
     pub(super) fn counts(&self) -> Counts {
-        self.counts
+        let rings = self.fill.strange() + self.receive.strange();
+        Counts {
+            strange: self.counts.strange + rings,
+            ..self.counts
+        }
     }
 }
