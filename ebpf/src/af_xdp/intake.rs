@@ -55,6 +55,10 @@ impl Packet<'_> {
     }
 }
 
+/// Frames that a packet may be in: the kernel's are of 64 KiB at most, and leave 256 bytes of a frame
+/// free. Without a limit a packet without end would take all frames, and none could come to end it.
+const MOST_PARTS: usize = (64 * 1024_usize).div_ceil(2048 - 256);
+
 /// The rings of a receiver and the frames that go round in them.
 #[derive(Debug)]
 pub(super) struct Intake<M = Mapping> {
@@ -64,7 +68,7 @@ pub(super) struct Intake<M = Mapping> {
     /// Of the packet that is being put together.
     parts: Vec<Range<usize>>,
     taken: Vec<Frame>,
-    /// It has a part that made no sense.
+    /// It has a part that made no sense, or too many.
     spoilt: bool,
     counts: Counts,
 }
@@ -130,21 +134,29 @@ impl<M: Borrow<Mapping>> Intake<M> {
         let bytes = self.frames.bytes(part.address, part.length);
         let frame = self.frames.take(part.address);
         match (bytes, &frame) {
-            (Some(bytes), Some(_)) => self.parts.push(bytes),
+            (Some(bytes), Some(_)) if self.parts.len() < MOST_PARTS => self.parts.push(bytes),
             _ => {
                 self.counts.strange += 1;
                 self.spoilt = true;
             }
         }
         self.taken.extend(frame);
+        if self.spoilt {
+            // Nobody will see it, and its end may never come.
+            self.give_back();
+        }
     }
 
     fn reset(&mut self) {
+        self.give_back();
+        self.spoilt = false;
+    }
+
+    fn give_back(&mut self) {
         self.taken
             .drain(..)
             .for_each(|frame| self.frames.give(frame));
         self.parts.clear();
-        self.spoilt = false;
     }
 
     fn refill(&mut self) {
