@@ -9,6 +9,9 @@ use super::mapping::Mapping;
 use super::ring::{Descriptor, Fill, Receive};
 use super::umem::Geometry;
 
+#[cfg(feature = "fuzz")]
+pub(super) use played::hostile;
+
 /// What came in so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -189,3 +192,8 @@ impl<M: Borrow<Mapping>> Intake<M> {
         }
     }
 }
+
+#[cfg(any(test, feature = "fuzz"))]
+mod played;
+#[cfg(test)]
+mod tests;
