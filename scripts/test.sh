@@ -20,7 +20,9 @@ cargo build --quiet --locked --workspace --bins
 cargo test --locked --workspace --no-fail-fast
 cargo test --locked -p stoq --features ebpf
 step "fuzzing parser and guard for 60 s"
-scripts/fuzz.sh 60
+scripts/fuzz.sh guard 60
+step "fuzzing the AF_XDP rings for 20 s"
+scripts/fuzz.sh ring 20
 if [[ $EUID -ne 0 ]]; then
   echo "left out: what needs network namespaces and BPF; all of it: sudo env \"PATH=\$PATH\" make test"
 fi

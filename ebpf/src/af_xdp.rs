@@ -5,14 +5,23 @@
 //! both descriptors and receives with a [`Receiver`]. A bound socket can be bound to nothing else.
 
 mod frames;
+mod intake;
 mod mapping;
 mod receiver;
 mod ring;
 mod socket;
 mod umem;
 
-pub use receiver::{Counts, Packet, Receiver};
+pub use intake::{Counts, Packet};
+pub use receiver::Receiver;
 pub use socket::{Mode, Rings, Socket, Statistics};
 pub use umem::{Geometry, GeometryError, Umem};
 
 pub(crate) use mapping::Mapping;
+
+/// Plays an arbitrary script: a kernel that receives, calls to receive, and writes of any bytes to
+/// rings and frames between them; at its end the peer is honest again. A panic is a finding.
+#[cfg(feature = "fuzz")]
+pub fn hostile(script: &[u8]) {
+    intake::hostile(script);
+}

@@ -17,6 +17,13 @@ pub(super) struct Frames {
 #[derive(Debug)]
 pub(super) struct Frame(u32);
 
+#[cfg(any(test, feature = "fuzz"))]
+impl Frame {
+    pub(super) fn number(&self) -> u32 {
+        self.0
+    }
+}
+
 impl Frames {
     /// All free.
     pub(super) fn new(geometry: Geometry) -> Self {
@@ -57,9 +64,15 @@ impl Frames {
         self.free.push(frame.0);
     }
 
-    #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
-        self.free.len()
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn free(&self) -> &[u32] {
+        &self.free
+    }
+
+    /// Whether it is lent, of each frame.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn lent(&self) -> &[bool] {
+        &self.lent
     }
 }
 
@@ -81,7 +94,7 @@ mod tests {
         let frame = frames.take(address + 256).unwrap();
         assert!(frames.take(address + 256).is_none(), "twice");
         frames.give(frame);
-        assert_eq!(frames.free(), 64);
+        assert_eq!(frames.free().len(), 64);
     }
 
     #[test]

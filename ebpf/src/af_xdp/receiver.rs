@@ -1,75 +1,18 @@
-//! Takes what comes in, and keeps the kernel supplied with free frames.
+//! A bound socket and its receiving end.
 
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::frames::{Frame, Frames};
-use super::mapping::Mapping;
-use super::ring::{Descriptor, Fill, Receive};
+use super::intake::{Counts, Intake, Packet};
 use super::socket::{Mode, Rings, Socket, Statistics};
 use super::umem::Umem;
 use crate::sys::KernelError;
-
-/// What came in so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Packets.
-    pub packets: u64,
-    /// Their bytes, from the Ethernet header on.
-    pub bytes: u64,
-    /// Descriptors that made no sense, and times when a ring's index did not.
-    pub strange: u64,
-}
-
-/// A received packet, in one frame or several.
-#[derive(Debug)]
-pub struct Packet<'a> {
-    memory: &'a Mapping,
-    parts: &'a [Range<usize>],
-}
-
-impl Packet<'_> {
-    /// Bytes.
-    pub fn len(&self) -> usize {
-        self.parts.iter().map(ExactSizeIterator::len).sum()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Copies its bytes from `from` on until `to` is full. Returns `false` if there are not that many.
-    pub fn copy_to(&self, from: usize, mut to: &mut [u8]) -> bool {
-        let mut skip = from;
-        for part in self.parts {
-            let skipped = skip.min(part.len());
-            skip -= skipped;
-            let take = (part.len() - skipped).min(to.len());
-            let (now, later) = to.split_at_mut(take);
-            if !self.memory.copy_to(part.start + skipped, now) {
-                return false;
-            }
-            to = later;
-        }
-        skip == 0 && to.is_empty()
-    }
-}
 
 /// The receiving end of a bound socket. Nobody else may have one on the same rings.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
     umem: Umem,
-    frames: Frames,
-    fill: Fill,
-    receive: Receive,
-    /// Of the packet that is being put together.
-    parts: Vec<Range<usize>>,
-    taken: Vec<Frame>,
-    /// It has a part that made no sense.
-    spoilt: bool,
-    counts: Counts,
+    intake: Intake,
 }
 
 impl Receiver {
@@ -79,100 +22,36 @@ impl Receiver {
     /// What the kernel said to it.
     pub fn open(socket: Socket, umem: Umem, rings: Rings) -> Result<Self, KernelError> {
         let (fill, receive) = socket.map_rings(rings)?;
-        let mut receiver = Self {
-            frames: Frames::new(umem.geometry()),
+        let receiver = Self {
+            intake: Intake::new(umem.geometry(), fill, receive),
             socket,
             umem,
-            fill,
-            receive,
-            parts: Vec::new(),
-            taken: Vec::new(),
-            spoilt: false,
-            counts: Counts::default(),
         };
-        receiver.refill();
+        receiver.wake();
         Ok(receiver)
     }
 
     /// Shows up to `most` waiting packets to `each`; how many there were. None is no error.
-    pub fn receive(&mut self, most: usize, mut each: impl FnMut(Packet<'_>)) -> usize {
-        let Some(waiting) = self.receive.waiting() else {
-            self.counts.strange += 1;
-            self.receive.skip();
-            return 0;
-        };
-        let mut packets = 0;
-        for _ in 0..waiting {
-            if packets == most {
-                break;
-            }
-            let Some(part) = self.receive.pop() else {
-                break;
-            };
-            self.add(part);
-            if part.options & libc::XDP_PKT_CONTD != 0 {
-                continue;
-            }
-            if !self.spoilt {
-                let packet = Packet {
-                    memory: self.umem.memory(),
-                    parts: &self.parts,
-                };
-                self.counts.packets += 1;
-                self.counts.bytes += packet.len() as u64;
-                packets += 1;
-                each(packet);
-            }
-            self.reset();
-        }
-        self.receive.release();
-        self.refill();
+    pub fn receive(&mut self, most: usize, each: impl FnMut(Packet<'_>)) -> usize {
+        let packets = self.intake.receive(self.umem.memory(), most, each);
+        self.wake();
         packets
     }
 
-    fn add(&mut self, part: Descriptor) {
-        let bytes = self.frames.bytes(part.address, part.length);
-        let frame = self.frames.take(part.address);
-        match (bytes, &frame) {
-            (Some(bytes), Some(_)) => self.parts.push(bytes),
-            _ => {
-                self.counts.strange += 1;
-                self.spoilt = true;
-            }
-        }
-        self.taken.extend(frame);
-    }
-
-    fn reset(&mut self) {
-        self.taken
-            .drain(..)
-            .for_each(|frame| self.frames.give(frame));
-        self.parts.clear();
-        self.spoilt = false;
-    }
-
-    fn refill(&mut self) {
-        let mut room = self.fill.room();
-        while room > 0
-            && let Some(address) = self.frames.lend()
-        {
-            self.fill.push(address);
-            room -= 1;
-        }
-        self.fill.publish();
-        if self.fill.wants_wakeup() {
+    fn wake(&self) {
+        if self.intake.wants_wakeup() {
             self.socket.wake();
         }
     }
 
     /// Whether the kernel has a free frame to receive into.
     pub fn is_primed(&self) -> bool {
-        self.fill.has_frames()
+        self.intake.is_primed()
     }
 
     /// What came in so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.intake.counts()
     }
 
     /// What was lost on the last steps.
