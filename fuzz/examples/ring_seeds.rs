@@ -18,7 +18,9 @@ const RECEIVE: &[u8] = &[2, 8];
 const PUBLISH: &[u8] = &[7];
 
 /// Name, head, steps that are repeated.
-const SCRIPTS: [(&str, [u8; 4], &[&[u8]]); 9] = [
+type Script = (&'static str, [u8; 4], &'static [&'static [u8]]);
+
+const SCRIPTS: [Script; 9] = [
     ("honest", HEAD, &[SEND, SEND_PARTS, RECEIVE]),
     ("wraps", WRAP, &[SEND, SEND, SEND_PARTS, RECEIVE]),
     // Place, frame and offset, length about 2^10, options.
