@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Sizes of the rings (64 frames each), and where indexes begin.
+/// Sizes of the rings (as many entries as frames), and where indexes begin.
 const HEAD: [u8; 4] = [0, 0, 64, 0];
-/// The same just before indexes wrap, with smaller rings.
-const WRAP: [u8; 4] = [1, 2, 64, 0xff];
+/// The same just before indexes wrap, with a larger receive ring.
+const WRAP: [u8; 4] = [0, 1, 64, 0xff];
 
 /// A packet in one frame.
 const SEND: &[u8] = &[0, 0, 100];
@@ -18,7 +18,9 @@ const RECEIVE: &[u8] = &[2, 8];
 const PUBLISH: &[u8] = &[7];
 
 /// Name, head, steps that are repeated.
-const SCRIPTS: [(&str, [u8; 4], &[&[u8]]); 9] = [
+type Script = (&'static str, [u8; 4], &'static [&'static [u8]]);
+
+const SCRIPTS: [Script; 9] = [
     ("honest", HEAD, &[SEND, SEND_PARTS, RECEIVE]),
     ("wraps", WRAP, &[SEND, SEND, SEND_PARTS, RECEIVE]),
     // Place, frame and offset, length about 2^10, options.

@@ -116,6 +116,11 @@ impl<'a> Play<'a> {
         lent.filter(|(_, lent)| **lent).map(|(frame, _)| frame)
     }
 
+    /// Frames that are not lent.
+    fn free(&self) -> usize {
+        self.intake.frames.free().len()
+    }
+
     /// Frames of packets that are not complete, at either end.
     fn kept(&self) -> usize {
         self.intake.taken.len() + self.kernel.spare()

@@ -13,9 +13,11 @@ use super::{Memory, Play, Sizes, Word};
 /// more frames are lost than entries were written over.
 pub(in super::super::super) fn hostile(script: &[u8]) {
     let mut script = Script(script);
+    // As the agent makes them: each has room for every frame. The kernel could overrun a smaller one
+    // with its last frame, and would then never put its index right.
     let sizes = Sizes {
-        fill: 64 >> (script.byte() & 3),
-        receive: 64 >> (script.byte() & 3),
+        fill: FRAMES << (script.byte() & 1),
+        receive: FRAMES << (script.byte() & 1),
     };
     let memory = Memory::new(sizes);
     let start = script.number() as u32;
@@ -137,7 +139,11 @@ impl Scene<'_> {
 
     /// The peer is honest from here on.
     fn end(&mut self) {
+        // Each steps past what either ring holds. Miri looks at single steps, and is slow.
         const ROUNDS: usize = 6 * FRAMES as usize;
+        if cfg!(miri) {
+            return;
+        }
         let (mut sent, mut arrived) = (false, false);
         for _ in 0..ROUNDS {
             self.play.kernel.publish();
@@ -148,6 +154,11 @@ impl Scene<'_> {
             self.play.receive_with(usize::MAX, |packet, under_way| {
                 arrived = Some(packet) == under_way.pop_front();
             });
+        }
+        if !sent && !self.indexes_are_sound {
+            // All was lost with the indexes, or we would offer it; without frames nothing moves.
+            assert_eq!((self.play.kernel.offered(), self.play.free()), (0, 0));
+            return;
         }
         assert!(self.play.kernel.is_sane());
         assert_eq!(arrived, sent, "a packet that the kernel had a frame for");
