@@ -87,7 +87,7 @@ impl Default for AfXdp {
 /// What the processor's time is spent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Whatever is never worse than [`Profile::Throughput`]; for now the same.
+    /// As [`Profile::Throughput`], which is never the worse choice.
     #[default]
     Auto,
     /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Meanwhile

@@ -15,7 +15,7 @@ use super::Broker;
 use super::channel::Channel;
 use super::make::{make, reconnect};
 use super::offers::{Offer, Offers};
-use super::sessions::{Event, Ticket, refused};
+use super::sessions::{Event, Sessions, Ticket, refused};
 
 /// For each step of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -113,19 +113,10 @@ async fn grant<'a>(
     user: u32,
     hello: &Hello,
 ) -> Result<(Place<'a>, u64), End> {
-    let ticket = {
-        let offers = broker.0.offers.borrow();
-        broker
-            .sessions()
-            .admit(hello, user, &offers, &broker.0.limits)
-    };
-    let ticket = ticket.map_err(End::Refused)?;
-    let mut place = Place {
-        broker,
-        ticket,
-        granted: false,
-    };
-    let relay = relay(broker, &ticket).await?;
+    let admit =
+        |all: &mut Sessions, offers: &Offers| all.admit(hello, user, offers, &broker.0.limits);
+    let (mut place, relay) = seat(broker, admit).await?;
+    let ticket = place.ticket;
     let index = relay.far.index;
     let maps = broker.0.maps.clone();
     let made = blocking(move || make(&maps, &relay, &ticket)).await?;
@@ -156,19 +147,9 @@ async fn resumed<'a>(
     // A new agent has nothing on offer before its first pass.
     let known = news.wait_for(|offers| !offers.is_empty());
     let _ = timeout(HANDSHAKE, known).await;
-    let ticket = {
-        let offers = broker.0.offers.borrow();
-        broker
-            .sessions()
-            .resume(resume, user, &offers, &broker.0.limits)
-    };
-    let ticket = ticket.map_err(End::Refused)?;
-    let mut place = Place {
-        broker,
-        ticket,
-        granted: false,
-    };
-    let relay = relay(broker, &ticket).await?;
+    let resumed =
+        |all: &mut Sessions, offers: &Offers| all.resume(resume, user, offers, &broker.0.limits);
+    let (mut place, relay) = seat(broker, resumed).await?;
     if !is_of(resume.granted.session, relay.far.index) {
         let text = "the relay that the session's socket is bound to has gone".to_owned();
         return Err(End::Refused(refused(Reason::NoEndpoint, text)));
@@ -179,6 +160,25 @@ async fn resumed<'a>(
     sent.map_err(|_| End::Closed)?;
     place.granted(Event::Resumed);
     Ok((place, resume.granted.session))
+}
+
+/// A place in the table, if `take` finds one, and its relay.
+async fn seat(
+    broker: &Broker,
+    take: impl FnOnce(&mut Sessions, &Offers) -> Result<Ticket, Refused>,
+) -> Result<(Place<'_>, Relay), End> {
+    let ticket = {
+        let offers = broker.0.offers.borrow();
+        take(&mut broker.sessions(), &offers)
+    };
+    let ticket = ticket.map_err(End::Refused)?;
+    let place = Place {
+        broker,
+        ticket,
+        granted: false,
+    };
+    let relay = relay(broker, &ticket).await?;
+    Ok((place, relay))
 }
 
 /// Waits for the loop to have made the relay: in a pass that knew of this session. What an earlier

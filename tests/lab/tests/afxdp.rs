@@ -74,6 +74,26 @@ fn started(lab: &Lab, command: &mut Command, options: &[&str]) -> Process {
     process
 }
 
+/// An agent for the lab's objects, with XDP in the uplink's driver.
+fn serving(lab: &Lab) -> Agent<'_> {
+    let agent = Agent::spawn(lab, &mut run(lab));
+    agent.wait_mode("Native");
+    agent
+}
+
+/// A [`receiver`] to which packets are sent by AF_XDP.
+fn steered(lab: &Lab) -> Process {
+    let receiver = receiver(lab);
+    says(&receiver, "steered true");
+    receiver
+}
+
+/// Waits until so many packets have come out of the node's one relay.
+fn relay_carries(lab: &Lab, packets: u64) {
+    let carries = || (relayed(lab).packets > packets).then_some(());
+    wait_for("packets by the relay", SOON, carries).unwrap();
+}
+
 /// Waits until it says so.
 fn says(process: &Process, words: &str) {
     let said = wait_for(words, SOON, || {
@@ -107,8 +127,7 @@ fn a_pod_without_privileges_receives_by_af_xdp() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
+    let agent = serving(&lab);
     let receiver = receiver_as(&lab, USER);
     says(&receiver, "steered true");
     let sender = send(&lab, 20_000, 3.0);
@@ -139,10 +158,8 @@ fn nothing_is_lost_when_the_agent_dies_and_comes_back_or_a_newer_one_does() {
     let mut upgrade = lab.node.command(newer::build(lab.directory()));
     let usual = run(&lab);
     upgrade.args(usual.get_args().skip_while(|argument| *argument != "run"));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let receiver = receiver(&lab);
-    says(&receiver, "steered true");
+    let agent = serving(&lab);
+    let receiver = steered(&lab);
     let sender = send(&lab, 20_000, 15.0);
     let mut agent = after(agent, &lab, &mut run(&lab), &receiver);
     agent = after(agent, &lab, &mut upgrade, &receiver);
@@ -177,20 +194,16 @@ fn a_process_that_is_killed_takes_only_what_it_had_not_read() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let first = receiver(&lab);
-    says(&first, "steered true");
+    let agent = serving(&lab);
+    let first = steered(&lab);
     let sender = send(&lab, 2_000, 8.0);
-    let flows = || (relayed(&lab).packets > 2_000).then_some(());
-    wait_for("packets by the relay", SOON, flows).unwrap();
+    relay_carries(&lab, 2_000);
     first.signal(Signal::STOP).unwrap();
     let waiting = relayed(&lab).packets + 1_000;
     let full = || (relayed(&lab).packets > waiting).then_some(());
     wait_for("packets in the ring", SOON, full).unwrap();
     drop(first);
-    let second = receiver(&lab);
-    says(&second, "steered true");
+    let second = steered(&lab);
     let sent: NumberSent = sender.report(SOON).unwrap();
     let received: NumberReceived = second.stop(SOON).unwrap();
     let stream = &received.streams[0];
@@ -211,10 +224,8 @@ fn a_pod_that_takes_nothing_gets_its_packets_by_the_kernel() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let receiver = receiver(&lab);
-    says(&receiver, "steered true");
+    let agent = serving(&lab);
+    let receiver = steered(&lab);
     let sender = send(&lab, 20_000, 8.0);
     std::thread::sleep(Duration::from_secs(1));
     receiver.signal(Signal::STOP).unwrap();
@@ -241,8 +252,7 @@ fn only_the_pods_own_user_is_given_a_socket() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
+    let _agent = serving(&lab);
     let receiver = receiver_as(&lab, 1234);
     says(&receiver, "refused NotYours");
 }
@@ -310,13 +320,11 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
         } else {
             Pod::Routed.targets(PORT)[0]
         };
-        let agent = Agent::spawn(&lab, &mut run(&lab));
-        agent.wait_mode("Native");
+        let agent = serving(&lab);
         let (by_socket, by_udp) = pair(&lab);
         let options = ["--rate=5000", "--seconds=6"];
         let sender = lab.number_send(target, &options).unwrap();
-        let flows = || (relayed(&lab).packets > 5_000).then_some(());
-        wait_for("packets by the relay", SOON, flows).unwrap();
+        relay_carries(&lab, 5_000);
         sender.signal(Signal::STOP).unwrap();
         let before = quiet(&lab);
         // As good as dead, and yet there to be gone on with.
@@ -348,13 +356,10 @@ fn a_packet_filter_of_the_node_holds_within_readmit_after() {
         return;
     };
     let lab = lab(&json!({"acceleration": {"readmitAfter": "500ms"}}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let receiver = receiver(&lab);
-    says(&receiver, "steered true");
+    let _agent = serving(&lab);
+    let receiver = steered(&lab);
     let sender = send(&lab, 5_000, 6.0);
-    let flows = || (relayed(&lab).packets > 5_000).then_some(());
-    wait_for("packets by the relay", SOON, flows).unwrap();
+    relay_carries(&lab, 5_000);
     let rules =
         "table inet t { chain c { type filter hook forward priority 0; udp dport 5000 drop; }; }";
     tool::run(lab.node.command("nft").arg(rules)).unwrap();
@@ -388,13 +393,10 @@ fn a_relay_that_goes_is_replaced() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let receiver = receiver(&lab);
-    says(&receiver, "steered true");
+    let agent = serving(&lab);
+    let receiver = steered(&lab);
     let sender = send(&lab, 10_000, 6.0);
-    let flows = || (relayed(&lab).packets > 5_000).then_some(());
-    wait_for("packets by the relay", SOON, flows).unwrap();
+    relay_carries(&lab, 5_000);
     let near = lab
         .node
         .run(|| Relay::list().unwrap()[0].near.name.clone())
@@ -436,13 +438,10 @@ fn a_transport_that_is_deleted_or_wants_none_takes_its_sockets_away() {
         return;
     };
     let lab = lab(&json!({}));
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let receiver = receiver(&lab);
-    says(&receiver, "steered true");
+    let _agent = serving(&lab);
+    let receiver = steered(&lab);
     let sender = send(&lab, 10_000, 6.0);
-    let flows = || (relayed(&lab).packets > 5_000).then_some(());
-    wait_for("packets by the relay", SOON, flows).unwrap();
+    relay_carries(&lab, 5_000);
     let disabled = json!({"acceleration": {"afXdp": "Disabled"}});
     put(
         &lab,
