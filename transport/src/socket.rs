@@ -172,9 +172,7 @@ impl AsyncUdpSocket for Socket {
         // What is sent is often answered.
         self.begin();
         self.udp.try_send(transmit)?;
-        let bytes = transmit.contents.len();
-        let datagrams = bytes.div_ceil(transmit.segment_size.unwrap_or(bytes).max(1));
-        self.look.sent(datagrams);
+        self.look.sent(transmit.contents.len());
         Ok(())
     }
 

@@ -33,7 +33,7 @@ pub struct Cli {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// How often everything is measured. Without it five times; of the transport matrix, what is
-    /// promised three or seven times and the rest once.
+    /// promised five or seven times and the rest once.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
     /// How long each measurement of a rate lasts; in the transport matrix half as long.

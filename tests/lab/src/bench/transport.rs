@@ -23,7 +23,7 @@ use crate::Lab;
 
 /// How often what is promised is measured if nobody says how often; of rows where only the profile
 /// Auto promises something, and of others.
-const ROUNDS: [u32; 2] = [3, 7];
+const ROUNDS: [u32; 2] = [5, 7];
 
 /// What came of the matrix.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) struct Results {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub(super) only: &'a Selection,
-    /// `None`: what is promised three or seven times, the rest once.
+    /// `None`: what is promised five or seven times, the rest once.
     pub(super) rounds: Option<u32>,
     pub(super) seconds: f64,
 }
@@ -105,7 +105,7 @@ impl Plan<'_> {
     }
 
     fn rounds(&self, promised: &[Promise]) -> u32 {
-        let of_auto = |one: &Promise| one.of == Backend::Auto;
+        let of_auto = |one: &Promise| matches!(one.of, Backend::Auto | Backend::AutoGuarded);
         let [few, many] = ROUNDS;
         let usual = if promised.iter().all(of_auto) {
             few

@@ -28,13 +28,15 @@ pub(super) enum Backend {
     RelaySpin,
     /// The server by an AF_XDP socket on the node's uplink, with no agent.
     Direct,
-    /// stoq as it comes, where STOQ guards the server's port.
+    /// stoq as it comes, nothing of STOQ on the node.
     Auto,
+    /// The same on a node where STOQ guards the server's port.
+    AutoGuarded,
 }
 
 impl Backend {
     /// In the order of the table.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Quinn,
         Self::QuinnGuarded,
         Self::QuinnBuffer,
@@ -46,6 +48,7 @@ impl Backend {
         Self::RelaySpin,
         Self::Direct,
         Self::Auto,
+        Self::AutoGuarded,
     ];
 
     /// As in the names of figures.
@@ -62,6 +65,7 @@ impl Backend {
             Self::RelaySpin => "relay-spin",
             Self::Direct => "direct",
             Self::Auto => "auto",
+            Self::AutoGuarded => "auto-guarded",
         }
     }
 
@@ -69,7 +73,7 @@ impl Backend {
     pub(super) fn is_guarded(self) -> bool {
         matches!(
             self,
-            Self::QuinnGuarded | Self::Relay | Self::RelaySpin | Self::Auto
+            Self::QuinnGuarded | Self::Relay | Self::RelaySpin | Self::AutoGuarded
         )
     }
 
@@ -89,7 +93,7 @@ impl Backend {
         let broker = broker.display();
         let way = match self {
             Self::Relay | Self::RelaySpin => format!("broker:{broker}"),
-            Self::Auto => format!("perhaps:{broker}"),
+            Self::Auto | Self::AutoGuarded => format!("perhaps:{broker}"),
             Self::Direct => format!("direct:{UPLINK}"),
             _ => "off".to_owned(),
         };
@@ -114,7 +118,7 @@ impl Backend {
         };
         let profile = match self {
             Self::UdpSpin | Self::RelaySpin => "latency",
-            Self::Auto => "auto",
+            Self::Auto | Self::AutoGuarded => "auto",
             _ => "throughput",
         };
         let options = ["--library", library, "--profile", profile, "--af-xdp", &way];
