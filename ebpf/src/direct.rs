@@ -1,7 +1,7 @@
 //! AF_XDP on an interface itself, with no agent: for a process with enough privilege of its own.
 //!
-//! `stoq_relay` goes onto the interface and hands what comes for some endpoints to a socket there, and
-//! all else to the kernel. Nothing is pinned: with the process, or with its [`Direct`], it is gone.
+//! `stoq_relay` goes onto the interface, or `stoq_direct` where packets come in several parts, and hands what
+//! comes for some endpoints to a socket there, and all else to the kernel. Nothing is pinned: with the process, or with its [`Direct`], it is gone.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::io::Errno;
+
 use crate::af_xdp::{Geometry, Mode, Receiver, Rings, Socket, Umem};
 use crate::attach::Pins;
 use crate::kernel::interface::{self, Interface};
-use crate::loader::{self, LoadError, Options};
+use crate::loader::{self, LoadError, Loaded, Options};
 use crate::pinned::OpenError;
 use crate::relay::Steering;
 use crate::sys::KernelError;
@@ -47,15 +49,20 @@ pub enum DirectError {
         /// The kernel's id of the program.
         id: u32,
     },
-    /// Packets that the interface takes are larger than a frame.
-    #[error("{interface} has an MTU of {mtu} bytes, frames of {frame} bytes hold less")]
-    TooLarge {
+    /// Packets that the interface takes are larger than a frame, and the kernel has none in several (before 6.6).
+    #[error(
+        "{interface} has an MTU of {mtu} bytes, frames of {frame} bytes hold less, and this kernel \
+         has no packets in several: {source}"
+    )]
+    NotSupported {
         /// The interface.
         interface: String,
         /// Its MTU, bytes.
         mtu: u32,
         /// A frame's size, bytes.
         frame: u32,
+        /// The kernel's words.
+        source: KernelError,
     },
     /// The kernel refused a step.
     #[error("{step}: {source}")]
@@ -104,13 +111,6 @@ impl Direct {
                 id: program.id,
             });
         }
-        if !wanted.geometry.holds(interface.mtu) {
-            return Err(DirectError::TooLarge {
-                interface: interface.name,
-                mtu: interface.mtu,
-                frame: wanted.geometry.frame_size(),
-            });
-        }
         let home = Home::create(wanted.bpffs)?;
         let pins = Pins::new(&home.0);
         let mut loaded = loader::load(
@@ -122,16 +122,14 @@ impl Direct {
         )?;
         let endpoints = steer(&mut Tables::open(&pins.maps())?, wanted.endpoints)?;
         let mut steering = Steering::open(&pins.maps())?;
-        let (umem, socket) = socket(&interface, wanted)?;
+        let (umem, socket, parts) = socket(&interface, wanted)?;
         for endpoint in endpoints {
             let put = steering.put(endpoint, &socket);
             put.map_err(kernel("put the socket behind the program"))?;
         }
         let receiver = Receiver::open(socket, umem, wanted.rings);
         let receiver = receiver.map_err(kernel("map the rings"))?;
-        let program = loaded.program("stoq_relay")?;
-        let link = attach(&interface, program.as_fd());
-        let link = link.map_err(kernel("put the program onto the interface"))?;
+        let link = attach(&interface, &mut loaded, parts)?;
         Ok((Self { _link: link }, receiver))
     }
 }
@@ -165,29 +163,78 @@ fn steer(tables: &mut Tables, endpoints: &[SocketAddr]) -> Result<Vec<u32>, Tabl
     Ok(endpoints.map(|endpoint| endpoint.id).collect())
 }
 
-fn socket(interface: &Interface, wanted: &Wanted<'_>) -> Result<(Umem, Socket), DirectError> {
-    const FIRST_QUEUE: u32 = 0;
+/// In how many parts a packet may come, as of the interface's MTU and of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    /// Each fits a frame, and the kernel knows nothing else.
+    One,
+    /// Each fits a frame.
+    Any,
+    /// Some fit no frame.
+    Several,
+}
+
+fn socket(
+    interface: &Interface,
+    wanted: &Wanted<'_>,
+) -> Result<(Umem, Socket, Parts), DirectError> {
     let umem = Umem::create(wanted.geometry).map_err(kernel("make the UMEM"))?;
     let socket = Socket::new().map_err(kernel("make the socket"))?;
     let registered = socket.register(&umem);
     registered.map_err(kernel("lock the UMEM in memory"))?;
     let rings = socket.make_rings(wanted.rings);
     rings.map_err(kernel("make the rings"))?;
-    let bound = socket.bind(interface.index, FIRST_QUEUE, Mode::Copy);
-    bound.map_err(kernel("bind to the interface"))?;
-    Ok((umem, socket))
+    let parts = bind(&socket, interface, wanted.geometry)?;
+    Ok((umem, socket, parts))
 }
 
-/// In the driver if that is possible, in the stack if not.
+fn bind(socket: &Socket, interface: &Interface, geometry: Geometry) -> Result<Parts, DirectError> {
+    const FIRST_QUEUE: u32 = 0;
+    let fits = geometry.holds(interface.mtu);
+    match socket.bind_for_parts(interface.index, FIRST_QUEUE, Mode::Copy) {
+        Ok(()) if fits => Ok(Parts::Any),
+        Ok(()) => Ok(Parts::Several),
+        Err(error) if error.errno != Errno::INVAL => Err(error).map_err(kernel(BIND)),
+        Err(_) if fits => {
+            let bound = socket.bind(interface.index, FIRST_QUEUE, Mode::Copy);
+            bound.map_err(kernel(BIND))?;
+            Ok(Parts::One)
+        }
+        Err(source) => Err(DirectError::NotSupported {
+            interface: interface.name.clone(),
+            mtu: interface.mtu,
+            frame: geometry.frame_size(),
+            source,
+        }),
+    }
+}
+
+const BIND: &str = "bind to the interface";
+
+/// In the driver if that is possible, in the stack if not. A driver may refuse packets in one part where
+/// a frame still holds them.
 fn attach(
     interface: &Interface,
-    program: std::os::fd::BorrowedFd<'_>,
-) -> Result<OwnedFd, KernelError> {
-    let native = link::create(LinkKind::XdpNative, interface.index, program);
-    native.or_else(|refused| {
-        let generic = link::create(LinkKind::XdpGeneric, interface.index, program);
-        generic.map_err(|_| refused)
-    })
+    loaded: &mut Loaded,
+    parts: Parts,
+) -> Result<OwnedFd, DirectError> {
+    use LinkKind::{XdpGeneric, XdpNative};
+    const WHOLE: &str = "stoq_relay";
+    const IN_PARTS: &str = "stoq_direct";
+    let (first, rest): (_, &[_]) = match parts {
+        Parts::One => ((XdpNative, WHOLE), &[(XdpGeneric, WHOLE)]),
+        Parts::Any => (
+            (XdpNative, WHOLE),
+            &[(XdpNative, IN_PARTS), (XdpGeneric, WHOLE)],
+        ),
+        Parts::Several => ((XdpNative, IN_PARTS), &[(XdpGeneric, IN_PARTS)]),
+    };
+    let mut put = |(kind, program)| {
+        let program = loaded.program(program)?;
+        let link = link::create(kind, interface.index, program.as_fd());
+        link.map_err(kernel("put the program onto the interface"))
+    };
+    put(first).or_else(|refused| rest.iter().find_map(|way| put(*way).ok()).ok_or(refused))
 }
 
 fn kernel(step: &'static str) -> impl FnOnce(KernelError) -> DirectError {

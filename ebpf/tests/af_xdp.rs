@@ -16,15 +16,19 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, XdpMode};
 use packets::quic::short;
 use packets::udp;
-use stoq_ebpf::af_xdp::{Counts, Geometry, Mode as Copying, Receiver, Rings, Socket, Umem};
+use stoq_ebpf::af_xdp::{
+    Counts, Geometry, Mode as Copying, Receiver, Rings, Socket, Statistics, Umem,
+};
 use stoq_ebpf::direct::{Direct, DirectError, Wanted};
 use stoq_ebpf::kernel::after_a_tick;
 use stoq_ebpf::loader::{self, Loaded, Options, Pins};
 use stoq_ebpf::relay::{Relay, Steering};
 use stoq_ebpf::stats::Stats;
+use stoq_ebpf::sys::program;
 use stoq_ebpf::tables::{
     AppliedEndpoint, Desired, DesiredEndpoint, DesiredTransport, PolicySpec, Tables, addr,
 };
+use stoq_ebpf::xdp::XdpMode::Native;
 use stoq_ebpf_abi::flow::{Flow, flag, state};
 use stoq_ebpf_abi::maps::{FlowKey, RELAY_MAC};
 use support::{Scratch, in_scratch, ip};
@@ -330,6 +334,81 @@ fn an_interface_s_packets_for_one_endpoint_are_received_directly() {
         assert!(support::near().xdp.is_empty());
         client.send_to(b"ten", "10.0.0.1:4433").unwrap();
         assert_eq!(receiver.receive(1, |_| ()), 0);
+    });
+}
+
+/// Datagrams of these sizes from `far`, a few times; all are received in whole.
+fn all_sizes_arrive(wanted: &Wanted<'_>) {
+    const SIZES: [usize; 6] = [8900, 64, 3700, 4000, 1, 6500];
+    let (_direct, mut receiver) = Direct::open(wanted).unwrap();
+    let client = std::net::UdpSocket::bind("10.0.0.2:0").unwrap();
+    for round in 0..50 {
+        let payload = |size| -> Vec<u8> { (0..size).map(|at| (at * 7 + round) as u8).collect() };
+        for size in SIZES {
+            client.send_to(&payload(size), DIRECT).unwrap();
+        }
+        let got = receive(&mut receiver, SIZES.len());
+        let got: Vec<_> = got.iter().map(|frame| &frame[42..]).collect();
+        let sizes: Vec<_> = got.iter().map(|payload| payload.len()).collect();
+        assert_eq!(sizes, SIZES, "{round}: {:?}", receiver.statistics());
+        assert!(got == SIZES.map(payload), "{round}");
+    }
+    let counts = receiver.counts();
+    let expected = (50 * SIZES.len() as u64, 0);
+    assert_eq!((counts.packets, counts.strange), expected);
+    assert_eq!(receiver.statistics().unwrap(), Statistics::default());
+}
+
+fn jumbo_frames() {
+    for end in ["near", "far"] {
+        ip(&format!("link set {end} mtu 9000"));
+    }
+    ip("addr add 10.0.0.2/24 dev far");
+    ip("neigh add 10.0.0.1 lladdr 02:00:00:00:00:07 dev far nud permanent");
+}
+
+#[test]
+fn jumbo_frames_are_received_directly_in_several_frames() {
+    for frame in [2048, 4096] {
+        in_scratch(|scratch| {
+            jumbo_frames();
+            let geometry = Geometry::new(64, frame).unwrap();
+            all_sizes_arrive(&Wanted {
+                geometry,
+                ..wanted(scratch)
+            });
+        });
+    }
+}
+
+#[test]
+fn jumbo_frames_are_received_where_no_driver_runs_programs() {
+    in_scratch(|scratch| {
+        jumbo_frames();
+        ip("link add link near name plain address 02:00:00:00:00:07 mtu 9000 type macvlan");
+        ip("link set plain up");
+        all_sizes_arrive(&Wanted {
+            interface: "plain",
+            ..wanted(scratch)
+        });
+    });
+}
+
+#[test]
+fn a_driver_that_wants_parts_where_a_frame_would_do_gets_them() {
+    in_scratch(|scratch| {
+        // Below what a frame holds, above what veth takes in one part.
+        ip("link set far mtu 3800");
+        let geometry = Geometry::new(64, 4096).unwrap();
+        let wanted = Wanted {
+            geometry,
+            ..wanted(scratch)
+        };
+        let _there = Direct::open(&wanted).unwrap();
+        let near = support::near();
+        let program = program::info_by_id(near.xdp[0].id).unwrap();
+        assert_eq!(near.xdp[0].mode, Native);
+        assert_eq!(program.name, "stoq_direct");
     });
 }
 

@@ -23,7 +23,7 @@ fn root_finds_every_gate_open_but_those_this_kernel_closes() {
         for gate in &found.gates {
             assert!(gate.is_available() || explained(gate), "{gate:?}");
         }
-        assert_eq!(found.gates.len(), 21);
+        assert_eq!(found.gates.len(), 22);
         assert_eq!(list().unwrap(), before);
     });
 }

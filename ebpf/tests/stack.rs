@@ -12,9 +12,10 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarge
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../programs/stoq.bpf.o");
 
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "stoq_uplink",
     "stoq_relay",
+    "stoq_direct",
     "stoq_uplink_in",
     "stoq_uplink_out",
     "stoq_pod_in",

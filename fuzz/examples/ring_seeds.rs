@@ -14,14 +14,38 @@ const WRAP: [u8; 4] = [0, 1, 64, 0xff];
 const SEND: &[u8] = &[0, 0, 100];
 /// And in four, received up to three packets amid it.
 const SEND_PARTS: &[u8] = &[0, 3 | 4 | 3 << 3, 255];
+/// As many parts as can be, and one more.
+const SEND_MOST: &[u8] = &[8, 4 | 3 << 3, 255, 36];
+const SEND_TOO_MANY: &[u8] = &[8, 0, 255, 37];
+/// Two parts, and never the end; the same of more than can be.
+const SEND_CUT: &[u8] = &[16, 1, 50];
+const SEND_CUT_LATE: &[u8] = &[24, 0, 50, 38];
 const RECEIVE: &[u8] = &[2, 8];
 const PUBLISH: &[u8] = &[7];
 
 /// Name, head, steps that are repeated.
 type Script = (&'static str, [u8; 4], &'static [&'static [u8]]);
 
-const SCRIPTS: [Script; 9] = [
+const SCRIPTS: [Script; 11] = [
     ("honest", HEAD, &[SEND, SEND_PARTS, RECEIVE]),
+    (
+        "parts",
+        WRAP,
+        &[SEND_MOST, RECEIVE, SEND, RECEIVE, SEND_TOO_MANY, RECEIVE],
+    ),
+    (
+        "cut",
+        HEAD,
+        &[
+            SEND_CUT,
+            RECEIVE,
+            SEND,
+            SEND_CUT_LATE,
+            RECEIVE,
+            SEND,
+            RECEIVE,
+        ],
+    ),
     ("wraps", WRAP, &[SEND, SEND, SEND_PARTS, RECEIVE]),
     // Place, frame and offset, length about 2^10, options.
     ("goes_on", HEAD, &[SEND, &[3, 0, 5, 0, 10, 0, 1], RECEIVE]),

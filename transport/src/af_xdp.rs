@@ -196,8 +196,8 @@ fn plan(
     match &config.af_xdp {
         AfXdp::Off => Err("AF_XDP is off in the configuration"),
         // What does not fit is lost, and peers would find a path for less than UDP carries.
-        _ if config.largest_datagram > FITS_LARGE => {
-            Err("largest_datagram is more than the 3770 bytes that fit a frame")
+        AfXdp::Broker { .. } if config.largest_datagram > FITS_LARGE => {
+            Err("largest_datagram is more than the 3770 bytes that fit a frame of the agent's")
         }
         AfXdp::Broker { .. } if config.bind.port() == 0 => {
             Err("no StoqTransport selects a port of the kernel's choice")
@@ -241,17 +241,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn datagrams_that_fit_no_frame_stay_with_udp() {
-        for (largest_datagram, possible) in
+    fn datagrams_that_fit_no_frame_of_the_agent_s_stay_with_udp() {
+        let broker = AfXdp::default();
+        let direct = AfXdp::Direct {
+            interface: "eth7".to_owned(),
+            bpffs: "/sys/fs/bpf".into(),
+        };
+        for (largest_datagram, of_the_agent) in
             [(1452, true), (3770, true), (3771, false), (6500, false)]
         {
-            let config = TransportConfig {
-                bind: ([127, 0, 0, 1], 4433).into(),
-                largest_datagram,
-                ..TransportConfig::default()
-            };
-            let planned = plan(&config, config.bind, geometry(&config).unwrap());
-            assert_eq!(planned.is_ok(), possible, "{largest_datagram}");
+            for (af_xdp, possible) in [(&broker, of_the_agent), (&direct, true)] {
+                let config = TransportConfig {
+                    bind: ([127, 0, 0, 1], 4433).into(),
+                    largest_datagram,
+                    af_xdp: af_xdp.clone(),
+                    ..TransportConfig::default()
+                };
+                let planned = plan(&config, config.bind, geometry(&config).unwrap());
+                assert_eq!(planned.is_ok(), possible, "{largest_datagram} {af_xdp:?}");
+            }
         }
     }
 }

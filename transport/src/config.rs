@@ -49,7 +49,8 @@ pub struct TransportConfig {
     pub af_xdp: AfXdp,
     /// Frames of memory to ask for, one for each packet that may wait: a power of two from 64 to
     /// 65,536. A frame is 2048 bytes, or 4096 if [`largest_datagram`](Self::largest_datagram) needs
-    /// that; above 3770 bytes it fits neither, and everything comes by UDP. 4096, so 8 MiB, by default.
+    /// that. Above 3770 bytes it fits neither: then everything comes by UDP, but [`AfXdp::Direct`] takes
+    /// packets in several frames. 4096, so 8 MiB, by default.
     pub af_xdp_frames: u32,
     /// What the processor's time is spent on. [`Profile::Auto`] by default.
     pub profile: Profile,
@@ -69,6 +70,7 @@ pub enum AfXdp {
     },
     /// Nobody: this process puts a program onto the interface itself, for which it needs the privileges
     /// of an agent. It goes with the transport. An interface that has another's program is left alone.
+    /// An MTU of more than frames hold takes Linux 6.6; before, everything comes by UDP then.
     Direct {
         /// The interface that packets come in by. Those of its first queue come by AF_XDP.
         interface: String,

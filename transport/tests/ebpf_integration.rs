@@ -22,6 +22,9 @@ use stoq_ebpf::broker::{Message, Reason, Refused};
 
 /// Bytes of one question, and of its answer.
 const LONG: usize = 1 << 20;
+/// MTU of a usual wire, and of one with jumbo frames.
+const USUAL: u16 = 1500;
+const JUMBO: u16 = 9000;
 
 /// By AF_XDP, and for a reason in these words if it could be better.
 fn by_af_xdp(metrics: &Metrics, words: &str) -> bool {
@@ -42,12 +45,13 @@ fn by_udp(metrics: &Metrics, words: &str) -> bool {
 /// A node with an agent's socket path, its server, and a connected client.
 fn on_a_node(profile: Profile, test: impl FnOnce(&Arc<Node>, &Path, &Server, &Client) + Send) {
     on_a_wire(
+        USUAL,
         |scratch| {
             let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());
             let dir = tempfile::tempdir().unwrap();
             let broker = dir.path().join("afxdp.sock");
             let socket = broker.clone();
-            let server = Server::start(AfXdp::Broker { socket }, profile);
+            let server = Server::start(AfXdp::Broker { socket }, profile, USUAL);
             (server, (node, dir, broker))
         },
         |server, client, (node, _, broker)| test(node, broker, server, client),
@@ -56,10 +60,14 @@ fn on_a_node(profile: Profile, test: impl FnOnce(&Arc<Node>, &Path, &Server, &Cl
 
 /// A server at `near`, and a client at the other end of the wire.
 fn on_a_wire<T: Send>(
+    mtu: u16,
     start: impl FnOnce(&Scratch) -> (Server, T) + Send,
     test: impl FnOnce(&Server, &Client, &T) + Send,
 ) {
     in_scratch(|scratch| {
+        for end in ["near", "far"] {
+            ip(&format!("link set {end} mtu {mtu}"));
+        }
         ip("addr add 10.0.0.1/24 dev near");
         // The family that has no address is not asked for; the other has no route but the wire.
         ip("route add default via 10.0.0.2 dev near");
@@ -84,7 +92,7 @@ fn on_a_wire<T: Send>(
                     {
                         std::thread::yield_now();
                     }
-                    connected.send(Client::connect(root)).unwrap();
+                    connected.send(Client::connect(root, mtu)).unwrap();
                     // Until the test is done, or has failed.
                     _ = until.recv();
                 });
@@ -213,28 +221,58 @@ fn a_device_that_goes_takes_the_session_with_it_and_nothing_else() {
     });
 }
 
-fn direct(scratch: &Scratch) -> Server {
+fn direct(scratch: &Scratch, mtu: u16) -> Server {
     let af_xdp = AfXdp::Direct {
         interface: "near".to_owned(),
         bpffs: scratch.bpffs.clone(),
     };
-    Server::start(af_xdp, Profile::Auto)
+    Server::start(af_xdp, Profile::Auto, mtu)
+}
+
+fn by_the_interface(metrics: &Metrics) -> bool {
+    let direct = Backend::AfXdp {
+        route: Route::Direct,
+        copying: Copying::Copy,
+        reason: String::new(),
+    };
+    metrics.backend == direct
 }
 
 #[test]
 fn with_no_agent_packets_come_from_the_interface_itself() {
     on_a_wire(
-        |scratch| (direct(scratch), ()),
+        USUAL,
+        |scratch| (direct(scratch, USUAL), ()),
         |server, client, ()| {
-            server.until("on the interface", |metrics| {
-                let direct = Backend::AfXdp {
-                    route: Route::Direct,
-                    copying: Copying::Copy,
-                    reason: String::new(),
-                };
-                metrics.backend == direct
-            });
+            server.until("on the interface", by_the_interface);
             is_steered(server, client);
+        },
+    );
+}
+
+#[test]
+fn jumbo_frames_come_from_the_interface_in_several_frames_each() {
+    on_a_wire(
+        JUMBO,
+        |scratch| (direct(scratch, JUMBO), ()),
+        |server, client, ()| {
+            server.until("on the interface", by_the_interface);
+            // Until the client has found what the wire carries.
+            let until = Instant::now() + Duration::from_secs(10);
+            loop {
+                let before = server.transport.metrics().af_xdp;
+                let (packets, datagrams) = server.during(|| client.ask(LONG));
+                let counts = server.transport.metrics().af_xdp;
+                let lost = counts.no_frame + counts.ring_full + counts.dropped;
+                assert_eq!((counts.unusable, counts.strange, lost), (0, 0, 0));
+                assert_eq!(datagrams, 0);
+                let bytes = counts.bytes - before.bytes;
+                assert!(bytes > LONG as u64, "{bytes} in {packets} packets");
+                if bytes / packets > 6500 {
+                    break;
+                }
+                assert!(Instant::now() < until, "{bytes} in {packets} packets");
+            }
         },
     );
 }
@@ -243,9 +281,9 @@ fn with_no_agent_packets_come_from_the_interface_itself() {
 fn an_interface_with_another_s_program_is_left_to_it() {
     let start = |scratch: &Scratch| {
         let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());
-        (direct(scratch), node)
+        (direct(scratch, USUAL), node)
     };
-    on_a_wire(start, |server, client, _| {
+    on_a_wire(USUAL, start, |server, client, _| {
         server.until("refused", |metrics| by_udp(metrics, "of another"));
         is_not_steered(server, client);
     });
@@ -271,7 +309,8 @@ fn a_connection_goes_on_while_packets_come_another_way() {
         }
     });
     on_a_wire(
-        |scratch| (direct(scratch), ()),
+        USUAL,
+        |scratch| (direct(scratch, USUAL), ()),
         |server, client, ()| {
             for _ in 0..3 {
                 server.until("on the interface", |metrics| {

@@ -27,7 +27,7 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 use stoq_ebpf_abi::maps::Hook;
 
 use crate::path::Way;
-use crate::reader::{Skb, Xdp};
+use crate::reader::{Frame, Parts, Skb, Xdp};
 
 /// `TCX_NEXT` and, for clsact in direct-action mode, `TC_ACT_UNSPEC`: the next
 /// program or the kernel goes on with the packet.
@@ -48,10 +48,21 @@ fn stoq_uplink(ctx: XdpContext) -> u32 {
 /// XDP on the end of a relay that packets come out of.
 #[xdp]
 fn stoq_relay(ctx: XdpContext) -> u32 {
-    if !steer::has_socket(&ctx) {
+    hand_over(&ctx, Xdp::new)
+}
+
+/// The same for frames in several parts (5.18), on an interface with no agent.
+#[xdp(frags)]
+fn stoq_direct(ctx: XdpContext) -> u32 {
+    hand_over(&ctx, Parts::new)
+}
+
+#[inline(always)]
+fn hand_over<F: Frame>(ctx: &XdpContext, frame: impl FnOnce(&XdpContext) -> F) -> u32 {
+    if !steer::has_socket(ctx) {
         return XDP_PASS;
     }
-    match path::relay(&Xdp::new(&ctx)) {
+    match path::relay(&frame(ctx)) {
         Some(endpoint) => steer::to_socket(endpoint),
         None => XDP_PASS,
     }

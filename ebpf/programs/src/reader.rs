@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, xdp_md};
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use stoq_ebpf_abi::Bytes;
 use stoq_ebpf_abi::parse::{self, Parsed};
@@ -120,6 +120,72 @@ impl Bytes for Xdp {
     #[inline(always)]
     fn word(&self, at: usize) -> Option<u32> {
         self.linear.read(at)
+    }
+}
+
+/// A frame at the XDP hook that may be in several parts: headers are read from the first, which a
+/// driver fills as far as it goes; its end is not the frame's.
+pub(crate) struct Parts {
+    first: Xdp,
+    len: usize,
+}
+
+impl Parts {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self {
+            first: Xdp::new(ctx),
+            // SAFETY: the context the kernel handed to the program.
+            len: unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as usize,
+        }
+    }
+}
+
+impl Bytes for Parts {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn u8(&self, at: usize) -> Option<u8> {
+        self.first.u8(at)
+    }
+
+    #[inline(always)]
+    fn u16(&self, at: usize) -> Option<u16> {
+        self.first.u16(at)
+    }
+
+    #[inline(always)]
+    fn word(&self, at: usize) -> Option<u32> {
+        self.first.word(at)
+    }
+}
+
+/// Only the first stage asks for the length: no socket gets what is in a tunnel.
+impl Frame for Parts {
+    const STEERS: bool = Xdp::STEERS;
+    const ADMITS: bool = Xdp::ADMITS;
+
+    #[inline(always)]
+    fn outer(&self, work: &mut Work) -> Parsed {
+        parse::frame(self, 0, &mut work.datagram)
+    }
+
+    #[inline(always)]
+    fn parse(&self, at: u64, ether: bool) -> u64 {
+        self.first.parse(at, ether)
+    }
+
+    #[inline(always)]
+    fn observe(&self, refused: bool) -> u64 {
+        self.first.observe(refused)
+    }
+
+    #[inline(always)]
+    fn census(&self, at: usize, len: usize, segment: usize) -> u64 {
+        self.first.census(at, len, segment)
     }
 }
 

@@ -29,6 +29,15 @@ pub enum Mode {
     ZeroCopy,
 }
 
+impl Mode {
+    fn flags(self) -> u16 {
+        match self {
+            Self::Copy => libc::XDP_COPY,
+            Self::ZeroCopy => libc::XDP_ZEROCOPY | libc::XDP_USE_NEED_WAKEUP,
+        }
+    }
+}
+
 /// Packets that were lost on the last steps to the socket (`struct xdp_statistics`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -104,11 +113,20 @@ impl Socket {
     /// # Errors
     /// `EBUSY` if another socket has the queue, `EOPNOTSUPP` if the driver has no zero-copy.
     pub fn bind(&self, ifindex: u32, queue: u32, mode: Mode) -> Result<(), KernelError> {
+        self.bind_with(ifindex, queue, mode.flags())
+    }
+
+    /// The same, and packets larger than a frame come in several (Linux 6.6). Whoever binds like this
+    /// has to put them together, as [`Receiver`](super::Receiver) does.
+    ///
+    /// # Errors
+    /// As of [`bind`](Self::bind), and `EINVAL` on older kernels; then it may still be bound without.
+    pub fn bind_for_parts(&self, ifindex: u32, queue: u32, mode: Mode) -> Result<(), KernelError> {
+        self.bind_with(ifindex, queue, mode.flags() | libc::XDP_USE_SG)
+    }
+
+    fn bind_with(&self, ifindex: u32, queue: u32, flags: u16) -> Result<(), KernelError> {
         const PATIENCE: Duration = Duration::from_secs(1);
-        let flags = match mode {
-            Mode::Copy => libc::XDP_COPY,
-            Mode::ZeroCopy => libc::XDP_ZEROCOPY | libc::XDP_USE_NEED_WAKEUP,
-        };
         let until = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(1);
         loop {

@@ -12,6 +12,15 @@ const FRAME: u32 = 4096;
 
 /// Binds a socket with a small memory to queue 0.
 pub(super) fn bind(interface: &Interface) -> Result<(), KernelError> {
+    with_memory(|socket| socket.bind(interface.index, 0, Mode::Copy))
+}
+
+/// The same for packets in several frames.
+pub(super) fn bind_for_parts(interface: &Interface) -> Result<(), KernelError> {
+    with_memory(|socket| socket.bind_for_parts(interface.index, 0, Mode::Copy))
+}
+
+fn with_memory(bind: impl FnOnce(&Socket) -> Result<(), KernelError>) -> Result<(), KernelError> {
     const FRAMES: u32 = 16;
     let socket = Socket::new()?;
     let memory = Mapping::anonymous((FRAME * FRAMES) as usize)?;
@@ -20,7 +29,7 @@ pub(super) fn bind(interface: &Interface) -> Result<(), KernelError> {
         fill: FRAMES,
         receive: FRAMES,
     })?;
-    socket.bind(interface.index, 0, Mode::Copy)
+    bind(&socket)
 }
 
 /// Locks what one session takes: 4096 frames. `RLIMIT_MEMLOCK` bounds it unless `CAP_IPC_LOCK` lifts that.

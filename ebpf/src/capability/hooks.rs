@@ -11,7 +11,7 @@ use crate::kernel::confinement::Capability;
 use crate::kernel::device;
 use crate::sys::KernelError;
 use crate::sys::link::{self, LinkKind};
-use crate::sys::program::{self, EXIT, ProgramType, set_result};
+use crate::sys::program::{self, EXIT, Instruction, ProgramType, set_result};
 use crate::tc::{self, Direction};
 use crate::xdp::{self, XdpMode};
 
@@ -24,6 +24,7 @@ pub(super) const NAMES: &[&str] = &[
     "tcx",
     "clsact",
     "af-xdp",
+    "af-xdp-jumbo",
 ];
 
 /// A pair to try on, or why there is none.
@@ -37,7 +38,8 @@ pub(super) fn gates(pair: &MaybePair) -> Vec<Gate> {
         tried("bpf-link", pair, xdp_link),
         tried("tcx", pair, tcx),
         tried("clsact", pair, clsact),
-        af_xdp_socket(pair),
+        af_xdp_socket("af-xdp", pair, |p| af_xdp::bind(&p.near)),
+        af_xdp_socket("af-xdp-jumbo", pair, jumbo_socket),
     ]
 }
 
@@ -64,25 +66,25 @@ pub(super) fn no_pair(name: &'static str, needed: &[Capability], error: &KernelE
 }
 
 /// The socket comes before the device: it takes another capability.
-fn af_xdp_socket(pair: &MaybePair) -> Gate {
-    const NAME: &str = "af-xdp";
+fn af_xdp_socket(
+    name: &'static str,
+    pair: &MaybePair,
+    probe: fn(&Pair) -> Result<(), KernelError>,
+) -> Gate {
     const NEEDED: &[Capability] = &[Capability::NetRaw];
     if let Err(error) = Socket::new() {
-        return Gate::refused(NAME, NEEDED, &error);
+        return Gate::refused(name, NEEDED, &error);
     }
     match pair {
-        Ok(pair) => Gate::tried(NAME, NEEDED, af_xdp::bind(&pair.near)),
-        Err(error) => no_pair(NAME, NEEDED, error),
+        Ok(pair) => Gate::tried(name, NEEDED, probe(pair)),
+        Err(error) => no_pair(name, NEEDED, error),
     }
 }
 
+const XDP_PASS: [Instruction; 2] = [set_result(2), EXIT];
+
 pub(super) fn xdp_pass() -> Result<OwnedFd, KernelError> {
-    const XDP_PASS: i32 = 2;
-    program::load(
-        ProgramType::Xdp,
-        "stoq_probe",
-        &[set_result(XDP_PASS), EXIT],
-    )
+    program::load(ProgramType::Xdp, "stoq_probe", &XDP_PASS)
 }
 
 pub(super) fn tc_pass() -> Result<OwnedFd, KernelError> {
@@ -93,23 +95,33 @@ pub(super) fn tc_pass() -> Result<OwnedFd, KernelError> {
 
 /// By netlink, which gives the driver's words.
 fn xdp_mode(pair: &Pair, mode: XdpMode) -> Result<(), KernelError> {
-    let program = xdp_pass()?;
+    put_on(pair, mode, &xdp_pass()?)
+}
+
+fn put_on(pair: &Pair, mode: XdpMode, program: &OwnedFd) -> Result<(), KernelError> {
     xdp::attach(pair.near.index, mode, program.as_fd())?;
     xdp::detach(pair.near.index, mode, program.as_fd())
 }
 
-/// Whether native XDP takes frames above a page: on virtual devices it does not.
+/// Whether native XDP takes frames above a page in one part: on virtual devices it does not.
 fn jumbo(pair: &Pair) -> Result<(), KernelError> {
-    with_mtu(pair, 9000, || xdp_mode(pair, XdpMode::Native))
+    with_jumbo_mtu(pair, || xdp_mode(pair, XdpMode::Native))
 }
 
-fn with_mtu(
+/// Whether a program and a socket take them in several parts.
+fn jumbo_socket(pair: &Pair) -> Result<(), KernelError> {
+    let program = program::load_for_parts("stoq_probe", &XDP_PASS)?;
+    with_jumbo_mtu(pair, || put_on(pair, XdpMode::Native, &program))?;
+    af_xdp::bind_for_parts(&pair.near)
+}
+
+fn with_jumbo_mtu(
     pair: &Pair,
-    mtu: u32,
     work: impl FnOnce() -> Result<(), KernelError>,
 ) -> Result<(), KernelError> {
+    const MTU: u32 = 9000;
     let ends = [pair.near.index, pair.far];
-    ends.iter().try_for_each(|i| device::set_mtu(*i, mtu))?;
+    ends.iter().try_for_each(|i| device::set_mtu(*i, MTU))?;
     let outcome = work();
     let before = pair.near.mtu;
     ends.iter().try_for_each(|i| device::set_mtu(*i, before))?;

@@ -57,6 +57,21 @@ pub fn load(
     name: &str,
     instructions: &[Instruction],
 ) -> Result<OwnedFd, KernelError> {
+    load_with(prog_type, name, instructions, 0)
+}
+
+/// The same of an XDP program that takes frames in several parts (`BPF_F_XDP_HAS_FRAGS`, 5.18).
+pub fn load_for_parts(name: &str, instructions: &[Instruction]) -> Result<OwnedFd, KernelError> {
+    const HAS_FRAGS: u32 = 1 << 5;
+    load_with(ProgramType::Xdp, name, instructions, HAS_FRAGS)
+}
+
+fn load_with(
+    prog_type: ProgramType,
+    name: &str,
+    instructions: &[Instruction],
+    prog_flags: u32,
+) -> Result<OwnedFd, KernelError> {
     let mut log = vec![0u8; 16 * 1024];
     let attach_type = match prog_type {
         ProgramType::Xdp => super::link::XDP,
@@ -71,7 +86,7 @@ pub fn load(
         log_size: 16 * 1024,
         log_buf: log.as_mut_ptr() as u64,
         kern_version: 0,
-        prog_flags: 0,
+        prog_flags,
         prog_name: object_name(name),
         prog_ifindex: 0,
         expected_attach_type: attach_type,

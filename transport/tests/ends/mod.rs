@@ -13,6 +13,12 @@ use crate::support::{NAME, ask_over, certificates, loopback, serve};
 
 pub(crate) const SERVER: &str = "10.0.0.1:4433";
 const CLIENT: &str = "10.0.0.2:0";
+
+/// The largest datagram that packets of this size, in bytes, carry in IPv6.
+fn largest(mtu: u16) -> u16 {
+    mtu - 48
+}
+
 /// One client, in a namespace at the other end of the wire `near` - `far`.
 pub(crate) struct Client {
     runtime: runtime::Runtime,
@@ -21,7 +27,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn connect(root: CertificateDer<'static>) -> Self {
+    /// Over a wire of this MTU.
+    pub(crate) fn connect(root: CertificateDer<'static>, mtu: u16) -> Self {
         ip("addr add 10.0.0.2/24 dev far");
         ip("link set far up");
         // As on a wire: the kernel takes no unfinished checksums from a relay.
@@ -33,6 +40,7 @@ impl Client {
             let config = TransportConfig {
                 bind: CLIENT.parse().unwrap(),
                 roots: vec![root],
+                largest_datagram: largest(mtu),
                 af_xdp: AfXdp::Off,
                 ..loopback()
             };
@@ -80,11 +88,13 @@ impl Server {
         self.runtime.block_on(self.transport.use_af_xdp(on));
     }
 
-    pub(crate) fn start(af_xdp: AfXdp, profile: Profile) -> Self {
+    /// On a wire of this MTU.
+    pub(crate) fn start(af_xdp: AfXdp, profile: Profile, mtu: u16) -> Self {
         let (root, identity) = certificates();
         let config = TransportConfig {
             bind: "[::]:4433".parse().unwrap(),
             identity: Some(identity),
+            largest_datagram: largest(mtu),
             af_xdp,
             af_xdp_frames: 1024,
             profile,

@@ -64,6 +64,14 @@ impl<'a> Play<'a> {
         true
     }
 
+    /// So many parts of a packet come in, each of this length, and its end never does.
+    pub(super) fn send_cut(&mut self, parts: usize, length: usize) {
+        for frame in self.kernel.take(parts).into_iter().flatten() {
+            self.kernel.put(frame, &vec![0xee; length], true);
+        }
+        self.kernel.publish();
+    }
+
     /// Receives, and lets `each` see a packet's bytes and, of the packets sent, the first under way.
     pub(super) fn receive_with(
         &mut self,

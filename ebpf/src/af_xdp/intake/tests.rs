@@ -34,8 +34,11 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % below
     }
 
-    /// Of one to five parts, each as long as a frame has room for, or less.
+    /// Of one to five parts, each as long as a frame has room for, or less; at times as long as can be.
     fn lengths(&mut self) -> Vec<usize> {
+        if !cfg!(miri) && self.roll(50) == 0 {
+            return vec![1792; MOST_PARTS];
+        }
         let longest = if cfg!(miri) { 40 } else { 1792 };
         let parts = 1 + self.roll(5);
         (0..parts)
@@ -102,6 +105,70 @@ fn no_more_packets_are_shown_than_wanted() {
         assert_eq!(play.receive(most), expected);
     }
     ends_well(&mut play);
+}
+
+#[test]
+fn a_packet_waits_for_its_last_part() {
+    let memory = Memory::new(SIZES[0]);
+    let mut play = Play::new(&memory, u32::MAX - 1);
+    let sent = play.send(&[40, 40, 7], |play| {
+        for _ in 0..3 {
+            assert_eq!(play.receive(9), 0);
+        }
+    });
+    assert!(sent);
+    assert_eq!(play.receive(9), 1);
+    assert_eq!(play.intake.counts().strange, 0);
+    ends_well(&mut play);
+}
+
+#[test]
+fn bytes_are_copied_from_anywhere_over_the_seams_of_parts() {
+    let memory = Memory::new(SIZES[0]);
+    let mut play = Play::new(&memory, 0);
+    assert!(play.send(&[9, 1, 13], |_| {}));
+    let mut seen = 0;
+    play.intake.receive(&memory.umem, 1, |found| {
+        let (whole, len) = (copied(&found), found.len());
+        for from in 0..=len {
+            for to in from..=len {
+                let mut some = vec![0; to - from];
+                assert!(found.copy_to(from, &mut some), "{from} to {to}");
+                assert_eq!(some, whole[from..to]);
+            }
+            assert!(!found.copy_to(from, &mut vec![0; len - from + 1]), "{from}");
+        }
+        for from in [len + 1, usize::MAX] {
+            assert!(!found.copy_to(from, &mut []), "{from}");
+        }
+        seen += len;
+    });
+    assert_eq!(seen, 23);
+}
+
+/// Nothing in a descriptor says that a packet begins: who reads its headers finds one that is too long.
+#[test]
+fn a_packet_cut_short_spoils_the_next_and_no_other() {
+    let few = if cfg!(miri) { 2 } else { MOST_PARTS + 2 };
+    for parts in 1..=few {
+        let memory = Memory::new(SIZES[0]);
+        let mut play = Play::new(&memory, 0);
+        play.send_cut(parts, 30);
+        assert_eq!(play.receive(9), 0);
+        assert!(play.send(&[9], |_| {}));
+        let mut seen = 0;
+        play.receive_with(9, |packet, _| seen = packet.len());
+        play.forget();
+        // The end is a part as well.
+        let (expected, strange) = match parts {
+            ..MOST_PARTS => (parts * 30 + 9, 0),
+            _ => (0, 1),
+        };
+        assert_eq!((seen, play.intake.counts().strange), (expected, strange));
+        assert!(play.send(&[9], |_| {}));
+        assert_eq!(play.receive(9), 1);
+        ends_well(&mut play);
+    }
 }
 
 #[test]

@@ -91,6 +91,13 @@ impl<'a> Agent<'a> {
         wait_for(&format!("STOQ in mode {mode}"), READY, guards).with_context(|| self.words())
     }
 
+    /// What it says of the mode that its transport is in.
+    pub(crate) fn says(&self) -> Result<String> {
+        let transport = &self.status()?["transports"][0];
+        let word = |name: &str| transport[name].as_str().unwrap_or_default();
+        Ok(format!("{}: {}", word("reason"), word("message")))
+    }
+
     fn status(&self) -> Result<Value> {
         let status = self.lab.node.run(|| fetch(HTTP, "/status"))??;
         Ok(serde_json::from_str(&status)?)

@@ -65,7 +65,7 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn step(&mut self, step: u8, script: &mut Script<'_>) {
         match step & 7 {
-            0 | 1 => self.send(script),
+            0 | 1 => self.send(step, script),
             2 => self.receive(usize::from(script.byte())),
             3 => self.forge_descriptor(script),
             4 => self.forge_address(script),
@@ -75,17 +75,26 @@ impl Scene<'_> {
         }
     }
 
-    fn send(&mut self, script: &mut Script<'_>) {
+    fn send(&mut self, step: u8, script: &mut Script<'_>) {
+        let (many, cut) = (step & 8 != 0, step & 16 != 0);
         let shape = script.byte();
         let length = 1 + usize::from(script.byte()) * 7;
-        let lengths = vec![length; 1 + usize::from(shape & 3)];
+        assert!(length <= ROOM);
+        let parts = if many {
+            1 + usize::from(script.byte()) % (MOST_PARTS + 2)
+        } else {
+            1 + usize::from(shape & 3)
+        };
+        if cut {
+            self.play.send_cut(parts, length);
+            return;
+        }
         let pause = shape & 4 != 0;
-        self.play.send(&lengths, |play| {
+        self.play.send(&vec![length; parts], |play| {
             if pause {
                 play.receive_with(usize::from(shape >> 3), |_, _| {});
             }
         });
-        assert!(length <= ROOM);
     }
 
     /// What comes is checked to be within the frames, and is otherwise anything.

@@ -47,6 +47,10 @@ pub(super) fn run(stage: &Stage<'_>, backend: Backend, row: Row, seconds: f64) -
     let (server, pod) = serve(stage, backend, row)?;
     let words = match server.1 {
         Started::Ready(words) => words,
+        Started::Refused(why) if backend.is_guarded() => {
+            let why = format!("{why}; the agent: {}", stage.agent_says()?);
+            return Ok(Outcome::Impossible(why));
+        }
         Started::Refused(why) => return Ok(Outcome::Impossible(why)),
     };
     let lab = stage.lab(backend);

@@ -35,6 +35,11 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// What the agent says of its uplink's mode.
+    pub(super) fn agent_says(&self) -> Result<String> {
+        self.agent.says()
+    }
+
     /// Ends the agent.
     pub(super) fn end(self) -> Result<()> {
         self.agent.remove()
