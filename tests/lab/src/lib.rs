@@ -7,6 +7,7 @@ pub mod cli;
 pub mod counters;
 pub mod demo;
 pub mod directory;
+pub mod echo;
 pub mod flood;
 pub mod foreign;
 pub mod lab;
