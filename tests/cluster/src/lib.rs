@@ -9,6 +9,7 @@ mod arguments;
 pub mod cli;
 pub mod control_plane;
 mod credentials;
+pub mod image;
 pub mod kube_binary;
 mod kubeconfig;
 pub mod machine;
@@ -19,6 +20,7 @@ pub mod sweep;
 pub mod topology;
 
 pub use control_plane::ControlPlane;
+pub use image::Image;
 pub use machine::Machine;
 pub use requirements::may_run;
 pub use service::Service;
