@@ -53,7 +53,9 @@ impl ControlPlane {
         let name = RunName::next();
         let netns = Netns::create(name.of("control-plane"))?;
         netns.ip_batch(&topology::alone())?;
-        Self::prepare(name, netns, &[])?.up(Controllers::WithoutNodes)
+        let mut control_plane = Self::prepare(name, netns, &[])?;
+        control_plane.up(Controllers::WithoutNodes)?;
+        Ok(control_plane)
     }
 
     /// The machine, with credentials for these nodes and nothing running on it.
@@ -70,7 +72,7 @@ impl ControlPlane {
             api_server: Mutex::new(None),
             services: Vec::new(),
             proxy,
-            machine: Machine::boot(&netns, "control-plane", &own.join("log"))?,
+            machine: Machine::boot(&netns, "control-plane", &own)?,
             credentials,
             netns,
             kubeconfig,
@@ -80,7 +82,7 @@ impl ControlPlane {
     }
 
     /// Starts its programs and waits until the API server serves and pods could be created.
-    pub(crate) fn up(mut self, controllers: Controllers) -> Result<Self> {
+    pub(crate) fn up(&mut self, controllers: Controllers) -> Result<()> {
         let etcd = self.directory.path().join("control-plane/etcd");
         let etcd = self.machine.start("etcd", &arguments::etcd(&etcd))?;
         self.services.push(etcd);
@@ -89,8 +91,7 @@ impl ControlPlane {
         self.start_controllers(controllers)?;
         wait_for("default service account", START, || {
             access::has_service_account(&self.kubeconfig, DEFAULT).ok()
-        })?;
-        Ok(self)
+        })
     }
 
     /// The name all parts of this cluster begin with.
@@ -158,6 +159,10 @@ impl ControlPlane {
         started.wait("/readyz", START, || access::ready(&self.kubeconfig).ok())?;
         *api_server = Some(started);
         Ok(())
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     fn api_server(&self) -> MutexGuard<'_, Option<Service>> {

@@ -54,6 +54,12 @@ impl Credentials {
         self.directory.join(name)
     }
 
+    /// The text of one of the files.
+    pub(crate) fn text(&self, name: &str) -> Result<String> {
+        let path = self.file(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
     /// The token of a user.
     pub(crate) fn token(&self, user: &str) -> Result<&str> {
         let mut users = self.users.iter();

@@ -7,21 +7,26 @@
 mod access;
 mod arguments;
 pub mod cli;
+pub mod cluster;
 pub mod control_plane;
 mod credentials;
 pub mod image;
+pub mod images;
 pub mod kube_binary;
 mod kubeconfig;
 pub mod machine;
+pub mod node;
 pub mod proxy;
 pub mod requirements;
 pub mod service;
 pub mod sweep;
 pub mod topology;
 
+pub use cluster::{Cluster, ClusterOptions};
 pub use control_plane::ControlPlane;
 pub use image::Image;
 pub use machine::Machine;
-pub use requirements::may_run;
+pub use node::{Cni, Node, NodeOptions, ProxyMode};
+pub use requirements::{may_run, turn};
 pub use service::Service;
 pub use sweep::sweep;

@@ -17,6 +17,8 @@ use stoq_lab::{Netns, wait_for};
 use crate::service::Service;
 
 const INIT: &str = include_str!("machine/init.sh");
+/// Where Debian has what nodes need; a caller's may lack some.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const POWER_LOSS: Duration = Duration::from_secs(10);
 
 /// A machine that is up; all its processes end when it is dropped, or when this process dies.
@@ -30,39 +32,57 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots a machine in a network namespace; its programs' output is kept in `logs`.
-    pub(crate) fn boot(netns: &Netns, name: &str, logs: &Path) -> Result<Self> {
-        Self::boot_with(netns, logs, &[name])
+    /// Boots a machine in a network namespace; what its programs say is kept in `state`/log.
+    pub(crate) fn boot(netns: &Netns, name: &str, state: &Path) -> Result<Self> {
+        Self::boot_with(netns, state, &[name])
     }
 
-    fn boot_with(netns: &Netns, logs: &Path, arguments: &[&str]) -> Result<Self> {
-        fs::create_dir_all(logs)?;
+    /// As [`Self::boot`], with its own /run, /var/lib, /var/log and /sys, kept in `state`.
+    pub(crate) fn boot_node(netns: &Netns, name: &str, state: &Path, bpffs: bool) -> Result<Self> {
+        let directory = state.display().to_string();
+        let arguments = [name, &directory, if bpffs { "yes" } else { "no" }];
+        Self::boot_with(netns, state, &arguments)
+    }
+
+    fn boot_with(netns: &Netns, state: &Path, arguments: &[&str]) -> Result<Self> {
+        let logs = state.join("log");
+        fs::create_dir_all(&logs)?;
+        let script = state.join("init.sh");
+        fs::write(&script, INIT)?;
         let mut init = netns
             .command("unshare")
             .args(["--mount", "--pid", "--uts", "--fork", "--kill-child"])
-            .args(["--propagation", "private", "bash", "-c", INIT, "init"])
+            .args(["--propagation", "private", "bash"])
+            .arg(script)
             .args(arguments)
+            .env("PATH", PATH)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file(&logs.join("init.log"))?)
             .spawn()
             .context("unshare")?;
-        let lifeline = init.stdin.take();
-        let told = init.stdout.take().map(BufReader::new);
         let mut machine = Self {
-            init,
-            _lifeline: lifeline,
+            _lifeline: init.stdin.take(),
             pid: 0,
-            logs: logs.to_owned(),
+            logs,
+            init,
         };
-        let mut line = String::new();
-        told.context("standard output")?.read_line(&mut line)?;
-        let Ok(pid) = line.trim().parse() else {
-            let words = fs::read_to_string(logs.join("init.log"))?;
-            bail!("{arguments:?} does not boot: {}", words.trim());
-        };
-        machine.pid = pid;
+        machine.pid = machine
+            .told()
+            .with_context(|| format!("booting {arguments:?}"))?;
         Ok(machine)
+    }
+
+    /// The process id that PID 1 tells when all is set up.
+    fn told(&mut self) -> Result<u32> {
+        let mut line = String::new();
+        let out = self.init.stdout.take().context("standard output")?;
+        BufReader::new(out).read_line(&mut line)?;
+        if let Ok(pid) = line.trim().parse() {
+            return Ok(pid);
+        }
+        let words = fs::read_to_string(self.logs.join("init.log"))?;
+        bail!("{}", words.trim())
     }
 
     /// Process id of its PID 1, as the host knows it.
@@ -83,7 +103,7 @@ impl Machine {
         let mut nsenter = Command::new("nsenter");
         nsenter.arg(format!("--mount=/proc/{}/ns/mnt", self.pid));
         nsenter.arg("--").args(command).stdin(Stdio::null());
-        nsenter.stdout(out).stderr(err);
+        nsenter.stdout(out).stderr(err).env("PATH", PATH);
         let child = self.inside(|| nsenter.spawn())?.context(name.to_owned())?;
         Ok(Service::new(child, name, log))
     }
@@ -109,10 +129,18 @@ impl Drop for Machine {
         let _ = self.init.kill();
         let _ = self.init.wait();
         if self.pid != 0 {
-            let pid_1 = PathBuf::from(format!("/proc/{}", self.pid));
-            let _ = wait_for("power loss", POWER_LOSS, || (!pid_1.exists()).then_some(()));
+            let _ = wait_for("power loss", POWER_LOSS, || ended(self.pid).then_some(()));
         }
     }
+}
+
+/// Whether a process has ended. Its parent is the host's init now, which may take seconds to notice.
+fn ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| {
+        let state = stat.rsplit_once(')').map(|(_, state)| state.trim_start());
+        state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    })
 }
 
 /// A command in all namespaces of the machine whose PID 1 is given.
@@ -120,6 +148,7 @@ pub fn enter(pid: u32, program: &str) -> Command {
     let mut command = Command::new("nsenter");
     command.args(["--target", &pid.to_string()]);
     command.args(["--mount", "--net", "--pid", "--uts", "--", program]);
+    command.env("PATH", PATH);
     command
 }
 

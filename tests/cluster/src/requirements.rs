@@ -1,6 +1,7 @@
 //! Whether a cluster can be started here.
 
 use std::path::Path;
+use std::sync::MutexGuard;
 
 use crate::kube_binary;
 
@@ -18,8 +19,13 @@ pub fn may_run(what: &str) -> bool {
         )
 }
 
-/// As [`may_run`], for a cluster with nodes.
-pub fn may_run_nodes(what: &str) -> bool {
+/// As [`may_run`], for a cluster with nodes; and waits until no other test of this process holds a
+/// turn, since two clusters start more slowly than one after the other.
+pub fn turn(what: &str) -> Option<MutexGuard<'static, ()>> {
+    may_run_nodes(what).then(|| stoq_lab::turn(what)).flatten()
+}
+
+fn may_run_nodes(what: &str) -> bool {
     const PARTS: [&str; 3] = ["/usr/bin/containerd", "/usr/sbin/runc", "/usr/lib/cni/ptp"];
     let missing = PARTS.iter().find(|part| !Path::new(part).exists());
     may_run(what)

@@ -4,7 +4,6 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use stoq_lab::wait_for;
 
 use super::Shape;
 use super::session::{self, Session};
-use crate::{kube_binary, sweep};
+use crate::{images, kube_binary, sweep};
 
 const DOWN: Duration = Duration::from_secs(60);
 
@@ -81,18 +80,22 @@ fn told(keeper: &mut Child) -> Result<Session> {
 }
 
 fn print(session: &Session, took: Duration) {
-    let bin = Path::new(kube_binary::path().parent().unwrap_or(Path::new("")))
-        .display()
-        .to_string();
+    let bin = kube_binary::path().with_file_name("");
     println!(
         "A Kubernetes 1.34 is up, after {:.1} s. To talk to it:",
         took.as_secs_f64()
     );
     println!(
-        "  export KUBECONFIG={} PATH=$PATH:{bin}",
-        session.kubeconfig.display()
+        "  export KUBECONFIG={} PATH=$PATH:{}",
+        session.kubeconfig.display(),
+        bin.display()
     );
-    println!("  kubectl get all --all-namespaces");
+    println!("  kubectl get nodes,pods --all-namespaces");
     println!("  kubectl apply -f crds/stoqtransports.yaml");
+    if let Some(node) = session.nodes.keys().next() {
+        println!("  kubectl run hello --image={} -- sleep 1000", images::BOX);
+        println!("  target/debug/cluster exec {node} -- ip addr      # or exec client");
+        println!("  target/debug/cluster load image.tar");
+    }
     println!("make cluster-down ends it.");
 }
