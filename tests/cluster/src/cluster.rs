@@ -53,6 +53,7 @@ impl Cluster {
         let mut cluster = Self::prepare(&options)?;
         cluster.up()?;
         cluster.wait_ready()?;
+        cluster.control_plane.wait_usable()?;
         Ok(cluster)
     }
 

@@ -15,7 +15,7 @@ use crate::credentials::Credentials;
 use crate::machine::Machine;
 use crate::proxy::Proxy;
 use crate::service::Service;
-use crate::{access, arguments, kube_binary, kubeconfig, sweep, topology};
+use crate::{access, arguments, kube_binary, kubeconfig, logs, sweep, topology};
 
 const START: Duration = Duration::from_secs(90);
 /// The namespace in which every new cluster makes its first service account.
@@ -55,6 +55,7 @@ impl ControlPlane {
         netns.ip_batch(&topology::alone())?;
         let mut control_plane = Self::prepare(name, netns, &[])?;
         control_plane.up(Controllers::WithoutNodes)?;
+        control_plane.wait_usable()?;
         Ok(control_plane)
     }
 
@@ -81,14 +82,18 @@ impl ControlPlane {
         })
     }
 
-    /// Starts its programs and waits until the API server serves and pods could be created.
+    /// Starts its programs and waits until the API server serves.
     pub(crate) fn up(&mut self, controllers: Controllers) -> Result<()> {
         let etcd = self.directory.path().join("control-plane/etcd");
         let etcd = self.machine.start("etcd", &arguments::etcd(&etcd))?;
         self.services.push(etcd);
         self.wait_for_etcd()?;
         self.start_api_server()?;
-        self.start_controllers(controllers)?;
+        self.start_controllers(controllers)
+    }
+
+    /// Waits until pods can be created.
+    pub(crate) fn wait_usable(&self) -> Result<()> {
         wait_for("default service account", START, || {
             access::has_service_account(&self.kubeconfig, DEFAULT).ok()
         })
@@ -202,5 +207,13 @@ impl ControlPlane {
         let path = self.credentials.file(&format!("{program}.kubeconfig"));
         fs::write(&path, text)?;
         Ok(path)
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            logs::keep(self.directory.path());
+        }
     }
 }

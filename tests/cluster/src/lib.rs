@@ -14,6 +14,7 @@ pub mod image;
 pub mod images;
 pub mod kube_binary;
 mod kubeconfig;
+mod logs;
 pub mod machine;
 pub mod node;
 pub mod proxy;

@@ -38,7 +38,7 @@ pub(super) fn up(shape: Shape) -> Result<()> {
     fs::write(session::file("pid"), keeper.id().to_string())?;
     let session = told(&mut keeper)?;
     session.write()?;
-    print(&session, begun.elapsed());
+    print!("{}", next_steps(&session, begun.elapsed()));
     Ok(())
 }
 
@@ -79,23 +79,35 @@ fn told(keeper: &mut Child) -> Result<Session> {
     Ok(serde_json::from_str(&line)?)
 }
 
-fn print(session: &Session, took: Duration) {
+fn next_steps(session: &Session, took: Duration) -> String {
     let bin = kube_binary::path().with_file_name("");
-    println!(
-        "A Kubernetes 1.34 is up, after {:.1} s. To talk to it:",
-        took.as_secs_f64()
-    );
-    println!(
-        "  export KUBECONFIG={} PATH=$PATH:{}",
-        session.kubeconfig.display(),
-        bin.display()
-    );
-    println!("  kubectl get nodes,pods --all-namespaces");
-    println!("  kubectl apply -f crds/stoqtransports.yaml");
+    let mut lines = vec![
+        format!(
+            "A Kubernetes 1.34 is up, after {:.1} s. To talk to it:",
+            took.as_secs_f64()
+        ),
+        format!(
+            "  export KUBECONFIG={} PATH=$PATH:{}",
+            session.kubeconfig.display(),
+            bin.display()
+        ),
+        "  kubectl get nodes,pods --all-namespaces".into(),
+        "  kubectl apply -f crds/stoqtransports.yaml".into(),
+    ];
     if let Some(node) = session.nodes.keys().next() {
-        println!("  kubectl run hello --image={} -- sleep 1000", images::BOX);
-        println!("  target/debug/cluster exec {node} -- ip addr      # or exec client");
-        println!("  target/debug/cluster load image.tar");
+        let us = env::current_exe().unwrap_or_default();
+        let us = us.display();
+        lines.push(format!(
+            "  kubectl run hello --image={} -- sleep 1000",
+            images::BOX
+        ));
+        lines.push(format!(
+            "  {us} exec {node} -- ip addr      # or exec client"
+        ));
+        lines.push(format!(
+            "  {us} load image.tar              # see {us} image --help"
+        ));
     }
-    println!("make cluster-down ends it.");
+    lines.push("make cluster-down ends it.\n".into());
+    lines.join("\n")
 }
