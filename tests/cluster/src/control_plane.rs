@@ -8,6 +8,7 @@ use std::{fs, net};
 
 use anyhow::{Context, Result, ensure};
 use kube::Client;
+use kube::config::AuthInfo;
 use stoq_lab::run_name::RunName;
 use stoq_lab::{Directory, Netns, tool, wait_for};
 
@@ -109,6 +110,11 @@ impl ControlPlane {
         &self.kubeconfig
     }
 
+    /// The same for programs in the namespaces of nodes and client, which the proxy does not serve.
+    pub fn kubeconfig_inside(&self) -> Result<PathBuf> {
+        self.write_kubeconfig("admin", "admin")
+    }
+
     /// A directory for the files of this cluster.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -132,6 +138,16 @@ impl ControlPlane {
     /// A client with the administrator's rights.
     pub async fn client(&self) -> Result<Client> {
         Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// A client with the rights of a token, as `kubectl create token` makes them.
+    pub async fn client_with_token(&self, token: &str) -> Result<Client> {
+        let mut config = self.config().await?;
+        config.auth_info = AuthInfo {
+            token: Some(token.trim().to_owned().into()),
+            ..AuthInfo::default()
+        };
+        Ok(Client::try_from(config)?)
     }
 
     /// A `kubectl` command with the administrator's rights.
@@ -187,12 +203,12 @@ impl ControlPlane {
     }
 
     fn start_controllers(&mut self, controllers: Controllers) -> Result<()> {
-        let manager = self.kubeconfig_inside("kube-controller-manager")?;
+        let manager = self.kubeconfig_of("kube-controller-manager")?;
         let command = arguments::controller_manager(&manager, &self.credentials, controllers);
         let manager = self.machine.start("controller-manager", &command)?;
         self.services.push(manager);
         if controllers == Controllers::All {
-            let scheduler = self.kubeconfig_inside("kube-scheduler")?;
+            let scheduler = self.kubeconfig_of("kube-scheduler")?;
             let command = arguments::scheduler(&scheduler);
             let scheduler = self.machine.start("scheduler", &command)?;
             self.services.push(scheduler);
@@ -201,10 +217,15 @@ impl ControlPlane {
     }
 
     /// Writes a kubeconfig for a program of the control plane.
-    fn kubeconfig_inside(&self, program: &str) -> Result<PathBuf> {
-        let token = self.credentials.token(&format!("system:{program}"))?;
+    fn kubeconfig_of(&self, program: &str) -> Result<PathBuf> {
+        self.write_kubeconfig(program, &format!("system:{program}"))
+    }
+
+    /// Writes a kubeconfig for use inside the cluster's network.
+    fn write_kubeconfig(&self, name: &str, user: &str) -> Result<PathBuf> {
+        let token = self.credentials.token(user)?;
         let text = kubeconfig::text(topology::API, &self.credentials.file("ca.crt"), token);
-        let path = self.credentials.file(&format!("{program}.kubeconfig"));
+        let path = self.credentials.file(&format!("{name}.kubeconfig"));
         fs::write(&path, text)?;
         Ok(path)
     }

@@ -14,10 +14,13 @@ pub(crate) fn part(name: &str) -> Vec<String> {
     vec![path().display().to_string(), name.to_owned()]
 }
 
-/// `kubectl` as the user of a kubeconfig.
+/// `kubectl` as the user of a kubeconfig. What it remembers of the API server is kept beside that:
+/// another cluster may get the same port.
 pub fn kubectl(kubeconfig: &Path) -> Command {
     let mut command = Command::new(path());
     command.arg("kubectl").arg("--kubeconfig").arg(kubeconfig);
+    let cache = kubeconfig.with_file_name("kubectl-cache");
+    command.arg("--cache-dir").arg(cache);
     command
 }
 

@@ -5,8 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use stoq_cluster::{Cluster, ClusterOptions, Cni, NodeOptions, ProxyMode, turn};
-use stoq_lab::{echo, wait_for};
+use stoq_cluster::{Cluster, ClusterOptions, Cni, NodeOptions, ProxyMode, kube_binary, turn};
+use stoq_lab::{echo, tool, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
 const PORT: u16 = 9000;
@@ -98,7 +98,14 @@ fn assert_everything_answers(cluster: &Cluster) {
     for pod in &pods {
         ask_from_client(cluster, (pod.address, PORT));
     }
+    let kubeconfig = cluster.control_plane.kubeconfig_inside().unwrap();
     for node in cluster.nodes() {
+        let mut kubectl = node
+            .command(&kube_binary::path().display().to_string())
+            .unwrap();
+        kubectl.args(["kubectl", "--cache-dir=/run/kubectl-cache", "--kubeconfig"]);
+        kubectl.arg(&kubeconfig);
+        tool::run(kubectl.args(["get", "node", node.name()])).unwrap();
         ask_from_client(cluster, (node.address(), NODE_PORT));
     }
 }

@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
+use kube::api::ListParams;
 use stoq_cluster::{ControlPlane, may_run};
 
 #[tokio::test]
@@ -22,6 +23,25 @@ async fn a_control_plane_serves_kubectl_and_clients_and_can_be_stopped() {
     namespaces.get("kube-system").await.unwrap_err();
     control_plane.start_api_server().unwrap();
     namespaces.get("kube-system").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_account_may_do_nothing_it_was_not_allowed() {
+    if !may_run("a_service_account_may_do_nothing_it_was_not_allowed") {
+        return;
+    }
+    let control_plane = ControlPlane::start().unwrap();
+    let token = control_plane
+        .kubectl(&["create", "token", "default"])
+        .unwrap();
+    let client = control_plane.client_with_token(&token).await.unwrap();
+    let secrets = Api::<Secret>::namespaced(client, "default");
+    let words = secrets.list(&ListParams::default()).await.unwrap_err();
+    let words = words.to_string();
+    assert!(
+        words.contains("cannot list resource \"secrets\""),
+        "{words}"
+    );
 }
 
 #[test]
