@@ -12,5 +12,7 @@ cargo clippy --quiet --locked -p stoq --features ebpf --all-targets -- -D warnin
 cargo clippy --quiet --locked --manifest-path fuzz/Cargo.toml -- -D warnings
 scripts/clippy-programs.sh
 git ls-files '*.sh' .ci/run | xargs shellcheck --external-sources --source-path=SCRIPTDIR/..
+unformatted=$(gofmt -l tests/cluster/kube)
+[[ -z $unformatted ]] || { echo "gofmt: $unformatted" >&2; exit 1; }
 # Licences, the direction of dependencies, where unsafe code is.
 cargo test --quiet --locked -p stoq-lab --test architecture

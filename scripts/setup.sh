@@ -9,6 +9,7 @@ readonly LINKER=0.10.4 FUZZ=0.13.2
 main() {
   packages
   toolchain
+  go_toolchain
   cargo_tool bpf-linker "$LINKER" "$(bpf-linker --version 2>/dev/null || true)"
   cargo_tool cargo-fuzz "$FUZZ" "$(cargo fuzz --version 2>/dev/null || true)"
   bpffs
@@ -19,11 +20,13 @@ packages() {
   # command:package
   for entry in bpftool:bpftool nft:nftables ethtool:ethtool ip:iproute2 cc:gcc c++:g++ \
     pkg-config:pkg-config make:make nsenter:util-linux mount:mount openssl:openssl ps:procps tc:iproute2 \
-    chrt:util-linux setpriv:util-linux prlimit:util-linux ping:iputils-ping shellcheck:shellcheck; do
+    chrt:util-linux setpriv:util-linux prlimit:util-linux ping:iputils-ping shellcheck:shellcheck \
+    containerd:containerd runc:runc conntrack:conntrack iptables:iptables busybox:busybox-static; do
     command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
   # gcc only recommends it.
   [[ -e /usr/include/stdio.h && -e /usr/include/linux/if_xdp.h ]] || missing+=(libc6-dev)
+  [[ -e /usr/lib/cni/ptp ]] || missing+=(containernetworking-plugins)
   [[ ${#missing[@]} -gt 0 ]] || return 0
   if ! root; then
     echo "setup: missing, and only root can install: ${missing[*]}" >&2
@@ -51,6 +54,12 @@ toolchain() {
   for component in $components; do
     grep -q "^$component" <<<"$installed" || rustup component add --toolchain "$channel" "$component"
   done
+}
+
+# Only tests/cluster needs it; scripts/kube.sh knows from which version on.
+go_toolchain() {
+  command -v go >/dev/null ||
+    echo "setup: Go is missing, which the Kubernetes of tests/cluster is built with: see https://go.dev/doc/install" >&2
 }
 
 # name, version, what the installed one says of itself

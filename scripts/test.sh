@@ -14,6 +14,10 @@ step "generated files"
 scripts/gen.sh --check
 step "clippy of the BPF programs"
 scripts/clippy-programs.sh
+if [[ $EUID -eq 0 ]]; then
+  step "Kubernetes for the cluster tests"
+  scripts/kube.sh
+fi
 step "tests"
 # Tests run the programs of other packages.
 cargo build --quiet --locked --workspace --bins

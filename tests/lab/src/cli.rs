@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -14,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::number::{ReceiveOptions, SendOptions, receive, send};
 use crate::quic::tls::Identity;
 use crate::quic::{LoadOptions, ServeOptions, load, serve};
-use crate::transport;
+use crate::{echo, transport};
 
 /// Peers of the STOQ laboratory. Each prints its report as the last line, in JSON.
 #[derive(Debug, Parser)]
@@ -39,6 +40,19 @@ enum Command {
     NumberSend(SendOptions),
     /// Receive numbered UDP packets until SIGTERM; the first line tells the address.
     NumberRecv(ReceiveOptions),
+    /// Send every UDP datagram back, until killed; the first line tells the address.
+    Echo {
+        /// Where to listen.
+        listen: SocketAddr,
+    },
+    /// Ask a UDP echo until it answers; prints how many seconds the answer took.
+    Ask {
+        /// Where it listens.
+        echo: SocketAddr,
+        /// Seconds after which to give up.
+        #[arg(long, default_value = "5", value_parser = positive)]
+        within: f64,
+    },
     /// Serve QUIC by one of several libraries and backends until SIGTERM; the first line says by what.
     StoqServe(Box<transport::ServeOptions>),
     /// Work with such a server, and report what that took both.
@@ -58,6 +72,11 @@ impl Cli {
             Command::Load(options) => block_on(async { print(&load::load(*options).await?) }),
             Command::NumberSend(options) => print(&send::send(&options)?),
             Command::NumberRecv(options) => number_receive(&options),
+            Command::Echo { listen } => echo::echo(listen, ready),
+            Command::Ask { echo, within } => {
+                let took = echo::ask(echo, Duration::from_secs_f64(within))?;
+                print(&took.as_secs_f64())
+            }
             Command::StoqServe(options) => {
                 options.end.pin()?;
                 block_on(async { transport::serve::serve(&options, print, ended()?).await })

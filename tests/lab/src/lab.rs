@@ -1,11 +1,11 @@
 //! A client, a node and its pods in network namespaces, up until dropped.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::bpffs::Bpffs;
+use crate::directory::Directory;
 use crate::netns::Netns;
 use crate::pod::Pod;
 use crate::quic::tls::Identity;
@@ -70,8 +70,8 @@ impl Lab {
             node: netns("node")?,
             pod: netns("pod")?,
             bridged: netns("bridged")?,
-            bpffs: Bpffs::mount(directory.0.join("bpf"))?,
-            identity: Identity::generate(&directory.0)?,
+            bpffs: Bpffs::mount(directory.path().join("bpf"))?,
+            identity: Identity::generate(directory.path())?,
             directory,
             name,
         };
@@ -95,7 +95,7 @@ impl Lab {
 
     /// A directory for the files of this lab.
     pub fn directory(&self) -> &Path {
-        &self.directory.0
+        self.directory.path()
     }
 
     /// Where this lab's own bpffs is mounted.
@@ -161,21 +161,4 @@ fn namespace(name: RunName, role: &str) -> Result<Netns> {
 
 fn like_a_wire(netns: &Netns, interface: &str) -> Result<()> {
     netns.offload(interface, "tx off tso off gso off gro off")
-}
-
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create(name: RunName) -> Result<Self> {
-        let path = env::temp_dir().join(name.to_string());
-        fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        sweep::remove_directory(&self.0);
-    }
 }

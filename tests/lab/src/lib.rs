@@ -6,6 +6,8 @@ pub mod bpffs;
 pub mod cli;
 pub mod counters;
 pub mod demo;
+pub mod directory;
+pub mod echo;
 pub mod flood;
 pub mod foreign;
 pub mod lab;
@@ -32,6 +34,7 @@ pub mod wait;
 pub mod wire;
 
 pub use counters::Counters;
+pub use directory::Directory;
 pub use lab::{Lab, LabOptions};
 pub use mac::Mac;
 pub use netns::Netns;

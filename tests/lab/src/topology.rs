@@ -35,7 +35,7 @@ const ROUTED_GATEWAY_V6: &str = "fe80::ecee:eeff:feee:eeee";
 
 /// Sysctls of every namespace, before it has devices: addresses must be usable at once, and the
 /// wire quiet.
-pub(crate) const EVERYWHERE: [(&str, &str); 4] = [
+pub const EVERYWHERE: [(&str, &str); 4] = [
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv6/conf/default/router_solicitations", "0"),
     ("net/ipv4/conf/all/rp_filter", "0"),
@@ -50,7 +50,7 @@ pub(crate) const FORWARDING: [(&str, &str); 4] = [
 ];
 
 /// Makes a veth pair, one end here, the other in the namespace `far_netns`.
-pub(crate) fn veth(near: &str, far: &str, far_netns: &str, mtu: u32) -> String {
+pub fn veth(near: &str, far: &str, far_netns: &str, mtu: u32) -> String {
     format!("link add {near} mtu {mtu} type veth peer name {far} mtu {mtu} netns {far_netns}")
 }
 
