@@ -1,15 +1,13 @@
 //! When to say what to the agent: no clock, no socket, only what follows from what.
 
+mod manners;
+
 use std::time::Duration;
 
 use stoq_ebpf::broker::{Granted, Reason, Refused, VERSION};
 
 /// Longest wait for an answer: the agent may take 5 s to make a relay and 1 s to bind a socket to it.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// What the agent has refused may be granted later: an endpoint appears, a session ends.
-const REFUSED: Duration = Duration::from_secs(5);
-/// Another version goes away with an upgrade of either side only.
-const FOREIGN: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +72,8 @@ pub(super) struct Machine {
     /// Why all is not well; empty if it is.
     reason: String,
     calls: BackOff,
+    /// How often the answer was no since it was yes.
+    refusals: u32,
     /// Who stalls again and again is steered to again later and later.
     offers: BackOff,
 }
@@ -99,6 +99,7 @@ impl Machine {
             steered: false,
             reason: "the agent was not asked yet".to_owned(),
             calls: BackOff::FIRST,
+            refusals: 0,
             offers: BackOff::FIRST,
         }
     }
@@ -159,7 +160,7 @@ impl Machine {
                 self.held = Some(granted);
                 self.join("the agent has not begun to steer")
             }
-            (_, Event::NotOpened(why)) => self.end(REFUSED, why),
+            (_, Event::NotOpened(why)) => self.refuse(manners::wait_for_another, why),
             (_, Event::Timer { .. }) => self.part(silent()),
             (_, event) => self.refused(event),
         }
@@ -210,12 +211,12 @@ impl Machine {
     /// Whatever it is, it is no yes.
     fn refused(&mut self, event: Event) -> Vec<Action> {
         match event {
-            Event::Refused(refused) if refused.reason == Reason::Version => {
-                self.end(FOREIGN, words(refused))
+            Event::Refused(refused) => {
+                let reason = refused.reason;
+                self.refuse(|before| manners::wait(reason, before), words(refused))
             }
-            Event::Refused(refused) => self.end(REFUSED, words(refused)),
-            Event::Version(version) => self.end(
-                FOREIGN,
+            Event::Version(version) => self.refuse(
+                manners::wait_for_another,
                 format!(
                     "the agent speaks version {version} of the broker's protocol, not {VERSION}"
                 ),
@@ -231,8 +232,16 @@ impl Machine {
         }
     }
 
+    /// The end, for as long as `wait` says after so many refusals.
+    fn refuse(&mut self, wait: impl Fn(u32) -> Duration, why: String) -> Vec<Action> {
+        let before = self.refusals;
+        self.refusals = before.saturating_add(1);
+        self.end(wait(before), why)
+    }
+
     fn join(&mut self, reason: &str) -> Vec<Action> {
         self.calls = BackOff::FIRST;
+        self.refusals = 0;
         self.offers = BackOff::FIRST;
         reason.clone_into(&mut self.reason);
         self.state = State::Together(None);

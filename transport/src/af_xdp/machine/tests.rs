@@ -141,18 +141,33 @@ fn who_does_not_answer_is_given_up_and_called_again() {
 }
 
 #[test]
-fn a_refusal_is_shown_in_the_agent_s_words_and_asked_about_later() {
+fn a_refusal_is_shown_in_the_agent_s_words_and_asked_about_later_and_later() {
     for reason in Reason::ALL {
-        let (machine, actions) = after(At::Asked, refusal(reason));
-        assert_eq!(actions, [Action::Close]);
-        assert_eq!(udp(&machine).as_deref(), Some("the agent's words"));
-        let slow = if reason == Reason::Version { 30 } else { 5 };
-        assert_eq!(
-            machine.timer(),
-            Some(Duration::from_secs(slow)),
-            "{reason:?}"
-        );
+        let mut machine = At::Asked.machine();
+        for before in 0..8 {
+            assert_eq!(machine.on(refusal(reason)), [Action::Close]);
+            assert_eq!(udp(&machine).as_deref(), Some("the agent's words"));
+            let expected = manners::wait(reason, before);
+            assert_eq!(machine.timer(), Some(expected), "{reason:?} {before}");
+            machine.on(TIMER);
+            machine.on(Event::Connected);
+        }
     }
+}
+
+#[test]
+fn after_a_grant_refusals_count_anew() {
+    let mut machine = At::Asked.machine();
+    for _ in 0..5 {
+        for event in [refusal(Reason::Busy), TIMER, Event::Connected] {
+            machine.on(event);
+        }
+    }
+    for event in [Event::Granted(GRANTED, 2), Event::Opened] {
+        machine.on(event);
+    }
+    machine.on(refusal(Reason::NoEndpoint));
+    assert_eq!(machine.timer(), Some(Duration::from_millis(200)));
 }
 
 #[test]
@@ -161,7 +176,11 @@ fn another_version_is_said_and_asked_about_seldom() {
         let (machine, _) = after(at, Event::Version(2));
         let reason = udp(&machine).unwrap();
         assert!(reason.contains("version 2"), "{reason}");
-        assert_eq!(machine.timer(), Some(FOREIGN), "{at:?}");
+        assert_eq!(
+            machine.timer(),
+            Some(manners::wait_for_another(0)),
+            "{at:?}"
+        );
     }
 }
 
@@ -231,7 +250,7 @@ fn descriptors_that_are_no_good_are_said() {
     let (machine, actions) = after(At::Opening, Event::NotOpened(why));
     assert_eq!(actions, [Action::Close]);
     assert_eq!(udp(&machine).as_deref(), Some("no socket"));
-    assert_eq!(machine.timer(), Some(REFUSED));
+    assert_eq!(machine.timer(), Some(manners::wait_for_another(0)));
 }
 
 #[test]
