@@ -213,7 +213,7 @@ fn plan(
         AfXdp::Direct { interface, bpffs } => Ok(Plan::Direct(Direct {
             interface: interface.clone(),
             bpffs: bpffs.clone(),
-            endpoints: endpoints()?,
+            local,
             geometry,
         })),
     }

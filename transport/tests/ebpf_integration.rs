@@ -278,6 +278,25 @@ fn jumbo_frames_come_from_the_interface_in_several_frames_each() {
 }
 
 #[test]
+fn a_wildcard_on_an_interface_is_the_interface_s_address_wherever_the_default_route_leads() {
+    on_a_wire(
+        USUAL,
+        |scratch| {
+            ip("link add other type veth peer name nowhere");
+            ip("addr add 10.9.9.1/24 dev other");
+            ip("link set other up");
+            ip("link set nowhere up");
+            ip("route replace default via 10.9.9.2 dev other");
+            (direct(scratch, USUAL), ())
+        },
+        |server, client, ()| {
+            server.until("on the interface", by_the_interface);
+            is_steered(server, client);
+        },
+    );
+}
+
+#[test]
 fn an_interface_with_another_s_program_is_left_to_it() {
     let start = |scratch: &Scratch| {
         let node = Node::up(&scratch.bpffs, "near", SERVER.parse().unwrap());

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use stoq_ebpf::af_xdp::{Geometry, Receiver};
 use stoq_ebpf::direct::{Direct as Program, Wanted};
+use stoq_ebpf::kernel::{addresses, interface};
 
 use super::broker::sizes;
+use super::endpoints;
 use super::machine::Standing;
 use super::rings::Rings;
 use super::session::Session;
@@ -23,7 +25,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Direct {
     pub(super) interface: String,
     pub(super) bpffs: PathBuf,
-    pub(super) endpoints: Vec<SocketAddr>,
+    /// What the UDP socket is bound to.
+    pub(super) local: SocketAddr,
     pub(super) geometry: Geometry,
 }
 
@@ -49,14 +52,26 @@ impl Direct {
     }
 
     fn open_now(&self) -> Result<(Program, Receiver), String> {
+        let endpoints = self.endpoints()?;
         let wanted = Wanted {
             interface: &self.interface,
-            endpoints: &self.endpoints,
+            endpoints: &endpoints,
             geometry: self.geometry,
             rings: sizes(self.geometry),
             bpffs: &self.bpffs,
         };
         Program::open(&wanted).map_err(|error| error.to_string())
+    }
+
+    /// What is received there, as the interface is now.
+    fn endpoints(&self) -> Result<Vec<SocketAddr>, String> {
+        let name = &self.interface;
+        let addresses = interface::by_name(name).and_then(|found| addresses(found.index));
+        let addresses = addresses.map_err(|error| format!("find {name}: {error}"))?;
+        match endpoints::on_interface(self.local, &addresses) {
+            none if none.is_empty() => Err(format!("{name} has no address to be reached at")),
+            some => Ok(some),
+        }
     }
 }
 

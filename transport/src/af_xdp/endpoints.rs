@@ -20,6 +20,24 @@ pub(super) fn endpoints(
     addresses.into_iter().flatten().map(with_port).collect()
 }
 
+/// The endpoints of a socket bound to `local` on an interface with these addresses: itself, or with a wildcard every
+/// address of the families it takes. Those of the link alone are left out: who sends to them can be answered only by
+/// an interface that a frame's headers don't name.
+pub(super) fn on_interface(local: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketAddr> {
+    let bound = local.ip().to_canonical();
+    if !bound.is_unspecified() {
+        return vec![SocketAddr::new(bound, local.port())];
+    }
+    let takes = |address: &&IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => bound.is_ipv6() && !v6.is_unicast_link_local(),
+    };
+    let addresses = addresses.iter().filter(takes);
+    addresses
+        .map(|address| SocketAddr::new(*address, local.port()))
+        .collect()
+}
+
 /// The address from which the host sends to `destination`; `None` if it can't. Nothing is sent.
 pub(super) fn source(destination: IpAddr) -> Option<IpAddr> {
     const DISCARD: u16 = 9;
@@ -72,6 +90,26 @@ mod tests {
         let found = endpoints("[::]:4433".parse().unwrap(), v6_only);
         assert_eq!(found, ["[2001:db8:7::1]:4433".parse().unwrap()]);
         assert_eq!(endpoints("0.0.0.0:4433".parse().unwrap(), v6_only), []);
+    }
+
+    #[test]
+    fn on_an_interface_a_wildcard_is_the_interface_s_own_addresses() {
+        let addresses = ["10.0.0.7", "10.0.0.8", "2001:db8:7::1", "fe80::1"];
+        let addresses = addresses.map(|address| address.parse().unwrap());
+        let v4: &[&str] = &["10.0.0.7:4433", "10.0.0.8:4433"];
+        let both: &[&str] = &["10.0.0.7:4433", "10.0.0.8:4433", "[2001:db8:7::1]:4433"];
+        let cases: &[(&str, &[&str])] = &[
+            ("0.0.0.0:4433", v4),
+            ("[::]:4433", both),
+            ("10.0.0.9:4433", &["10.0.0.9:4433"]),
+            ("[::ffff:10.0.0.9]:4433", &["10.0.0.9:4433"]),
+        ];
+        for (local, expected) in cases {
+            let found = on_interface(local.parse().unwrap(), &addresses);
+            let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found, *expected, "{local}");
+        }
+        assert_eq!(on_interface("0.0.0.0:4433".parse().unwrap(), &[]), []);
     }
 
     #[test]
