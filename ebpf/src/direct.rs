@@ -1,7 +1,8 @@
 //! AF_XDP on an interface itself, with no agent: for a process with enough privilege of its own.
 //!
-//! `stoq_relay` goes onto the interface, or `stoq_direct` where packets come in several parts, and hands what
-//! comes for some endpoints to a socket there, and all else to the kernel. Nothing is pinned: with the process, or with its [`Direct`], it is gone.
+//! `stoq_relay` goes onto the interface, or `stoq_direct` where packets come in several parts, and hands
+//! what comes for some endpoints to a socket there, and all else to the kernel. Nothing is pinned: with the
+//! process, or with its [`Direct`], it is gone.
 
 use std::fs;
 use std::io;

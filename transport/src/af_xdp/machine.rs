@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use stoq_ebpf::broker::{Granted, Reason, Refused, VERSION};
 
+use self::manners::{Row, Waits};
+
 /// Longest wait for an answer: the agent may take 5 s to make a relay and 1 s to bind a socket to it.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -71,11 +73,11 @@ pub(super) struct Machine {
     steered: bool,
     /// Why all is not well; empty if it is.
     reason: String,
-    calls: BackOff,
+    calls: Waits,
     /// How often the answer was no since it was yes.
-    refusals: u32,
+    refusals: Waits,
     /// Who stalls again and again is steered to again later and later.
-    offers: BackOff,
+    offers: Waits,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +100,9 @@ impl Machine {
             held: None,
             steered: false,
             reason: "the agent was not asked yet".to_owned(),
-            calls: BackOff::FIRST,
-            refusals: 0,
-            offers: BackOff::FIRST,
+            calls: Waits::default(),
+            refusals: Waits::default(),
+            offers: Waits::default(),
         }
     }
 
@@ -126,7 +128,7 @@ impl Machine {
     /// What follows from an event. One that can't be in this state changes nothing.
     pub(super) fn on(&mut self, event: Event) -> Vec<Action> {
         match (self.state, event) {
-            (_, Event::Failed(why)) => self.end(BackOff::SHORTEST, why),
+            (_, Event::Failed(why)) => self.end(manners::AGAIN.first, why),
             (State::Apart(_), Event::Timer { .. }) => {
                 self.state = State::Calling;
                 vec![Action::Connect]
@@ -160,7 +162,7 @@ impl Machine {
                 self.held = Some(granted);
                 self.join("the agent has not begun to steer")
             }
-            (_, Event::NotOpened(why)) => self.refuse(manners::wait_for_another, why),
+            (_, Event::NotOpened(why)) => self.refuse(manners::SELDOM, why),
             (_, Event::Timer { .. }) => self.part(silent()),
             (_, event) => self.refused(event),
         }
@@ -179,7 +181,7 @@ impl Machine {
             Event::Timer { .. } => self.part(silent()),
             // The session is over, yet the agent may grant another at once.
             Event::Refused(refused) if refused.reason != Reason::Version => {
-                self.end(BackOff::SHORTEST, words(refused))
+                self.end(manners::AGAIN.first, words(refused))
             }
             event => self.refused(event),
         }
@@ -196,7 +198,7 @@ impl Machine {
             Event::Steered(false) => {
                 self.steered = false;
                 "the agent has stopped steering".clone_into(&mut self.reason);
-                self.state = State::Together(Some(self.offers.next()));
+                self.state = State::Together(Some(self.offers.next(manners::AGAIN)));
                 Vec::new()
             }
             Event::Timer { primed: true } if wait.is_some() => {
@@ -212,37 +214,35 @@ impl Machine {
     fn refused(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Refused(refused) => {
-                let reason = refused.reason;
-                self.refuse(|before| manners::wait(reason, before), words(refused))
+                let row = manners::after(refused.reason);
+                self.refuse(row, words(refused))
             }
             Event::Version(version) => self.refuse(
-                manners::wait_for_another,
+                manners::SELDOM,
                 format!(
                     "the agent speaks version {version} of the broker's protocol, not {VERSION}"
                 ),
             ),
             Event::Strange(what) => {
-                let wait = self.calls.next();
+                let wait = self.calls.next(manners::AGAIN);
                 self.end(wait, format!("the agent makes no sense: {what}"))
             }
             other => {
-                let wait = self.calls.next();
+                let wait = self.calls.next(manners::AGAIN);
                 self.end(wait, format!("the agent makes no sense: {}", name(&other)))
             }
         }
     }
 
-    /// The end, for as long as `wait` says after so many refusals.
-    fn refuse(&mut self, wait: impl Fn(u32) -> Duration, why: String) -> Vec<Action> {
-        let before = self.refusals;
-        self.refusals = before.saturating_add(1);
-        self.end(wait(before), why)
+    fn refuse(&mut self, row: Row, why: String) -> Vec<Action> {
+        let wait = self.refusals.next(row);
+        self.end(wait, why)
     }
 
     fn join(&mut self, reason: &str) -> Vec<Action> {
-        self.calls = BackOff::FIRST;
-        self.refusals = 0;
-        self.offers = BackOff::FIRST;
+        self.calls = Waits::default();
+        self.refusals = Waits::default();
+        self.offers = Waits::default();
         reason.clone_into(&mut self.reason);
         self.state = State::Together(None);
         vec![Action::Send(Words::Ready)]
@@ -252,7 +252,7 @@ impl Machine {
     fn part(&mut self, why: String) -> Vec<Action> {
         let connected = self.state != State::Calling;
         self.reason = why;
-        self.state = State::Apart(self.calls.next());
+        self.state = State::Apart(self.calls.next(manners::AGAIN));
         { connected.then_some(Action::Close) }.into_iter().collect()
     }
 
@@ -286,22 +286,6 @@ fn name(event: &Event) -> String {
         }
         Event::Steered(_) => "nothing is granted that could be steered".to_owned(),
         other => format!("{other:?}"),
-    }
-}
-
-/// Waits that double.
-#[derive(Debug)]
-struct BackOff(Duration);
-
-impl BackOff {
-    const SHORTEST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_secs(5);
-    const FIRST: Self = Self(Self::SHORTEST);
-
-    fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(Self::LONGEST);
-        wait
     }
 }
 

@@ -4,35 +4,53 @@ use std::time::Duration;
 
 use stoq_ebpf::broker::Reason;
 
-/// The first wait of a row, and the longest; each is twice the one before.
-type Row = (Duration, Duration);
+/// Waits in a row, each twice the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) first: Duration,
+    longest: Duration,
+}
 
+/// A connection that failed or broke, or steering that ended.
+pub(super) const AGAIN: Row = Row::new(100, 5_000);
 /// What passes by itself: a session of before ends, a pod or its transport becomes known, memory is given back.
-const SOON: Row = (Duration::from_millis(200), Duration::from_secs(5));
+const SOON: Row = Row::new(200, 5_000);
 /// What somebody has to change: an object, the node, the agent, or this program.
-const SELDOM: Row = (Duration::from_secs(5), Duration::from_secs(60));
+pub(super) const SELDOM: Row = Row::new(5_000, 60_000);
 
-/// How long to wait after a refusal, when so many came before it in a row.
-pub(super) fn wait(reason: Reason, before: u32) -> Duration {
-    let row = match reason {
+/// How to wait after a refusal.
+pub(super) fn after(reason: Reason) -> Row {
+    match reason {
         Reason::Busy | Reason::NoEndpoint | Reason::NoMemory => SOON,
         Reason::Malformed
         | Reason::Version
         | Reason::NotYours
         | Reason::Disabled
         | Reason::NotSupported => SELDOM,
-    };
-    nth(row, before)
+    }
 }
 
-/// How long to wait after something that only another agent would do otherwise.
-pub(super) fn wait_for_another(before: u32) -> Duration {
-    nth(SELDOM, before)
+impl Row {
+    /// In milliseconds.
+    const fn new(first: u64, longest: u64) -> Self {
+        Self {
+            first: Duration::from_millis(first),
+            longest: Duration::from_millis(longest),
+        }
+    }
 }
 
-fn nth((first, longest): Row, before: u32) -> Duration {
-    let factor = 1u32.checked_shl(before).unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(longest)
+/// How often there was a wait, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Waits(u32);
+
+impl Waits {
+    /// The next one; rows may change in between.
+    pub(super) fn next(&mut self, row: Row) -> Duration {
+        let factor = 1u32.checked_shl(self.0).unwrap_or(u32::MAX);
+        self.0 = self.0.saturating_add(1);
+        row.first.saturating_mul(factor).min(row.longest)
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +71,8 @@ mod tests {
             (Reason::NotSupported, seldom),
             (Reason::NoMemory, soon),
         ] {
-            let waits = [0, 1, 2, 3, 4, 5, 31, u32::MAX].map(|before| wait(reason, before));
+            let waits =
+                [0, 1, 2, 3, 4, 5, 31, u32::MAX].map(|before| Waits(before).next(after(reason)));
             assert_eq!(waits, expected.map(Duration::from_millis), "{reason:?}");
         }
     }

@@ -144,11 +144,12 @@ fn who_does_not_answer_is_given_up_and_called_again() {
 fn a_refusal_is_shown_in_the_agent_s_words_and_asked_about_later_and_later() {
     for reason in Reason::ALL {
         let mut machine = At::Asked.machine();
+        let mut expected = Waits::default();
         for before in 0..8 {
             assert_eq!(machine.on(refusal(reason)), [Action::Close]);
             assert_eq!(udp(&machine).as_deref(), Some("the agent's words"));
-            let expected = manners::wait(reason, before);
-            assert_eq!(machine.timer(), Some(expected), "{reason:?} {before}");
+            let wait = expected.next(manners::after(reason));
+            assert_eq!(machine.timer(), Some(wait), "{reason:?} {before}");
             machine.on(TIMER);
             machine.on(Event::Connected);
         }
@@ -176,11 +177,7 @@ fn another_version_is_said_and_asked_about_seldom() {
         let (machine, _) = after(at, Event::Version(2));
         let reason = udp(&machine).unwrap();
         assert!(reason.contains("version 2"), "{reason}");
-        assert_eq!(
-            machine.timer(),
-            Some(manners::wait_for_another(0)),
-            "{at:?}"
-        );
+        assert_eq!(machine.timer(), Some(manners::SELDOM.first), "{at:?}");
     }
 }
 
@@ -250,7 +247,7 @@ fn descriptors_that_are_no_good_are_said() {
     let (machine, actions) = after(At::Opening, Event::NotOpened(why));
     assert_eq!(actions, [Action::Close]);
     assert_eq!(udp(&machine).as_deref(), Some("no socket"));
-    assert_eq!(machine.timer(), Some(manners::wait_for_another(0)));
+    assert_eq!(machine.timer(), Some(manners::SELDOM.first));
 }
 
 #[test]
