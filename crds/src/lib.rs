@@ -1,5 +1,5 @@
-//! `StoqTransport` of the group `stoq.io`: the API type, its validation rules, the generated YAML,
-//! and the parsed forms that the agent and the operator work with.
+//! `StoqTransport` and `StoqNode` of the group `stoq.io`: the API types, their validation rules, the
+//! generated YAML, and the parsed forms that the agent and the operator work with.
 //!
 //! | step | in | out |
 //! |---|---|---|
@@ -31,7 +31,7 @@ mod rules;
 mod selector;
 mod transport;
 
-pub use api::{FilterMode, Policy, Protocol, StoqTransport, Tier, TrafficPolicy};
+pub use api::{FilterMode, Policy, Protocol, StoqNode, StoqTransport, Tier, TrafficPolicy};
 pub use conflict::{Conflict, resolve_conflicts};
 pub use file::{Fault, Kind, Object, Refused, read_objects};
 pub use invalid::{Invalid, Violation};

@@ -15,6 +15,15 @@ pub(crate) const MAX_SELECTOR: usize = 64;
 /// Highest rate per second; with the deepest bucket (10 s) it still fits 64 bits of nanotokens.
 pub(crate) const MAX_RATE: i64 = 1_000_000_000;
 
+/// Most gates of a node.
+pub(crate) const MAX_GATES: usize = 32;
+/// Most uplinks of a node that are told one by one.
+pub(crate) const MAX_INTERFACES: usize = 16;
+/// Most transports of a node.
+pub(crate) const MAX_NODE_TRANSPORTS: usize = 256;
+/// Longest text with the kernel's words, characters.
+pub(crate) const MAX_MESSAGE: usize = 512;
+
 /// One entry of `x-kubernetes-validations`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Rule {

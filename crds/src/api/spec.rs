@@ -21,6 +21,7 @@ pub use filter::{
     kind = "StoqTransport",
     namespaced,
     shortname = "stq",
+    category = "stoq",
     status = "StoqTransportStatus",
     derive = "PartialEq",
     doc = "Guards, observes and accelerates the QUIC and UDP ports of pods.",
@@ -35,6 +36,11 @@ pub use filter::{
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Degraded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Degraded')].status"
     ),
     printcolumn(
         name = "Age",

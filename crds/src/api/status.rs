@@ -113,7 +113,8 @@ pub struct StatusSummary {
     pub mode: String,
 }
 
-/// A sample of the traffic. Times are durations with a unit, as in 1.25ms.
+/// A sample of the traffic of the last minute. Times are durations with a unit, as in 1.25ms; over
+/// several nodes each is that of the node where it is longest. Absent where nothing was measured.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficSnapshot {
