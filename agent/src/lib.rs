@@ -6,7 +6,6 @@ pub mod bypass;
 pub mod dataplane;
 pub mod files;
 pub mod hooks;
-pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod node;

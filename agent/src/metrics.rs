@@ -7,7 +7,6 @@ mod docs;
 mod families;
 mod histogram;
 mod node;
-mod process;
 pub mod registry;
 mod snapshot;
 mod tiers;
@@ -15,8 +14,8 @@ mod traffic;
 
 pub use af_xdp::{AfXdp, Share};
 pub use docs::page;
-pub use process::Process;
 pub use snapshot::{Connections, ProgramRuns, Reconciles, Slot, Snapshot};
+pub use stoq_daemon::Process;
 
 /// Media type of what [`render`] gives.
 pub use prometheus::TEXT_FORMAT;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use stoq_daemon::Process;
+use stoq_daemon::http::{self, Page, Sources};
 use stoq_ebpf::stats::{Stats, memory};
 use stoq_ebpf::sys::program;
 
-use crate::http::{self, Sources};
-use crate::metrics::{Process, ProgramRuns, Slot, Snapshot};
+use crate::metrics::{self, ProgramRuns, Slot, Snapshot};
 use crate::run::Shared;
 
 /// Serves until the process ends. `maps` is the directory of the pinned maps: a scrape reads them
@@ -17,13 +18,31 @@ use crate::run::Shared;
 pub fn spawn(address: SocketAddr, shared: Shared, maps: PathBuf) {
     let (latest, failing, problems) = (shared.clone(), shared.clone(), shared.clone());
     let sources = Sources {
-        snapshot: Arc::new(move || snapshot(&shared, &maps)),
+        pages: pages(move || snapshot(&shared, &maps)),
         last_pass: Arc::new(move || latest.lock().passed),
         failure: Arc::new(move || failing.lock().failure.clone()),
         started: Instant::now(),
     };
     let problem = move |text| problems.lock().http_problem = text;
     tokio::spawn(http::serve(address, sources, problem));
+}
+
+fn pages(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Vec<Page> {
+    let snapshot = Arc::new(snapshot);
+    let again = snapshot.clone();
+    let metrics = Page {
+        path: "/metrics",
+        media_type: metrics::TEXT_FORMAT,
+        text: Arc::new(move || Ok(metrics::render(&snapshot()))),
+    };
+    let status = Page {
+        path: "/status",
+        media_type: "application/json",
+        text: Arc::new(move || {
+            serde_json::to_string_pretty(&again().status).map_err(|error| error.to_string())
+        }),
+    };
+    vec![metrics, status]
 }
 
 fn snapshot(shared: &Shared, maps: &Path) -> Snapshot {

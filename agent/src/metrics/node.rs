@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use stoq_daemon::Process;
+
 use super::families::{Families, Labels};
 use super::histogram;
-use super::process::Process;
 use super::registry::{
     ATTACHED, BUILD, CAPABILITY, Family, MEMORY, MODE, PROCESS_CPU, PROCESS_FDS, PROCESS_MAX_FDS,
     PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS, PROCESS_VIRTUAL, RECONCILE, RECONCILE_ERRORS,

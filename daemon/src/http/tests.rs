@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::*;
-use crate::status::Status;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -11,12 +10,13 @@ use tokio::time::timeout;
 async fn every_page_answers() {
     let addr = start(sources(Some(Instant::now()))).await;
     let cases = [
-        ("/metrics", "200", "stoq_build_info{version=\"9.9\"} 1"),
+        ("/metrics", "200", "up 1"),
         ("/metrics", "200", "content-type: text/plain; version=0.0.4"),
         ("/healthz", "200", "ok"),
         ("/readyz", "200", "ok"),
-        ("/status", "200", "\"agentVersion\": \"9.9\""),
+        ("/status", "200", "{}"),
         ("/status", "200", "content-type: application/json"),
+        ("/broken", "500", "no numbers today"),
         ("/metric", "404", "no /metric here; there are /metrics"),
     ];
     for (path, code, part) in cases {
@@ -62,20 +62,20 @@ async fn a_failed_pass_is_alive_and_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snapshots_are_taken_one_by_one() {
+async fn texts_are_made_one_by_one() {
     let (inside, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let seen = most.clone();
-    let snapshot = move || {
+    let text = move || {
         seen.fetch_max(inside.fetch_add(1, Relaxed) + 1, Relaxed);
         let until = Instant::now() + Duration::from_millis(5);
         while Instant::now() < until {
             std::thread::yield_now();
         }
         inside.fetch_sub(1, Relaxed);
-        Snapshot::default()
+        Ok(String::new())
     };
     let addr = start(Sources {
-        snapshot: Arc::new(snapshot),
+        pages: vec![page("/status", "application/json", text)],
         ..sources(None)
     })
     .await;
@@ -134,18 +134,31 @@ async fn an_address_that_is_taken_is_a_problem_until_it_is_free() {
 }
 
 fn sources(last_pass: Option<Instant>) -> Sources {
-    let snapshot = || Snapshot {
-        status: Status {
-            agent_version: "9.9".to_owned(),
-            ..Status::default()
-        },
-        ..Snapshot::default()
-    };
+    let metrics = || Ok("up 1".to_owned());
     Sources {
-        snapshot: Arc::new(snapshot),
+        pages: vec![
+            page("/metrics", "text/plain; version=0.0.4", metrics),
+            page("/status", "application/json", || Ok("{}".to_owned())),
+            page("/broken", "text/plain", || {
+                Err("no numbers today".to_owned())
+            }),
+        ],
         last_pass: Arc::new(move || last_pass),
         failure: Arc::new(|| None),
         started: Instant::now(),
+    }
+}
+
+fn page(
+    path: &'static str,
+    media_type: &'static str,
+    text: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+) -> Page {
+    let text = Arc::new(text);
+    Page {
+        path,
+        media_type,
+        text,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the agent serves: `/metrics`, `/healthz`, `/readyz` and `/status`.
+//! What a daemon serves: `/healthz`, `/readyz`, and pages of its own.
 
 mod connections;
 
@@ -15,21 +15,30 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
-use crate::metrics::{self, Snapshot};
-
 /// A pass that takes longer is taken for stuck.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How long to wait for an address that is taken.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// A page beside `/healthz` and `/readyz`.
+#[derive(Clone)]
+pub struct Page {
+    /// Its path.
+    pub path: &'static str,
+    /// Media type of its text.
+    pub media_type: &'static str,
+    /// Makes the text, or says why not; may block.
+    pub text: Arc<dyn Fn() -> Result<String, String> + Send + Sync>,
+}
+
 /// Where the answers come from.
 #[derive(Clone)]
 pub struct Sources {
-    /// Collects a snapshot; may block.
-    pub snapshot: Arc<dyn Fn() -> Snapshot + Send + Sync>,
-    /// When the agent's loop last completed a pass; `None`: not yet.
+    /// The daemon's own pages.
+    pub pages: Vec<Page>,
+    /// When the daemon's loop last completed a pass; `None`: not yet.
     pub last_pass: Arc<dyn Fn() -> Option<Instant> + Send + Sync>,
-    /// Why the agent's last pass failed, if it did.
+    /// Why the last pass failed, if it did.
     pub failure: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// When the loop began: from then on the first pass is waited for.
     pub started: Instant,
@@ -70,35 +79,29 @@ pub async fn serve(addr: SocketAddr, sources: Sources, problem: impl Fn(Option<S
     }
 }
 
-/// The pages. However many ask at once, snapshots are taken one by one.
+/// The pages. However many ask at once, texts are made one by one.
 pub fn router(sources: Sources) -> Router {
-    let (turn, take) = (Mutex::new(()), sources.snapshot);
-    let snapshot = move || {
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        take()
-    };
-    let sources = Sources {
-        snapshot: Arc::new(snapshot),
-        ..sources
-    };
-    Router::new()
-        .route("/metrics", get(metrics))
+    let turn = Arc::new(Mutex::new(()));
+    let mut router = Router::new();
+    for page in sources.pages.clone() {
+        let turn = turn.clone();
+        router = router.route(page.path, get(move || show(page.clone(), turn.clone())));
+    }
+    router
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .route("/status", get(status))
         .fallback(unknown)
         .with_state(sources)
 }
 
-async fn metrics(State(sources): State<Sources>) -> Response {
-    let page = spawn_blocking(move || metrics::render(&(sources.snapshot)())).await;
-    answer(metrics::TEXT_FORMAT, page)
-}
-
-async fn status(State(sources): State<Sources>) -> Response {
-    let json = spawn_blocking(move || serde_json::to_string_pretty(&(sources.snapshot)().status));
-    match json.await {
-        Ok(json) => answer("application/json", json),
+async fn show(page: Page, turn: Arc<Mutex<()>>) -> Response {
+    let text = spawn_blocking(move || {
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        (page.text)()
+    });
+    match text.await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, page.media_type)], text).into_response(),
+        Ok(Err(words)) => failed(words),
         Err(error) => failed(error),
     }
 }
@@ -123,17 +126,11 @@ async fn ready(State(sources): State<Sources>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, unready + "\n").into_response()
 }
 
-async fn unknown(uri: Uri) -> Response {
-    let pages = "/metrics, /healthz, /readyz, /status";
-    let text = format!("no {} here; there are {pages}\n", uri.path());
+async fn unknown(State(sources): State<Sources>, uri: Uri) -> Response {
+    let own = sources.pages.iter().map(|page| page.path);
+    let pages: Vec<_> = own.chain(["/healthz", "/readyz"]).collect();
+    let text = format!("no {} here; there are {}\n", uri.path(), pages.join(", "));
     (StatusCode::NOT_FOUND, text).into_response()
-}
-
-fn answer<E: Display>(media_type: &'static str, page: Result<String, E>) -> Response {
-    match page {
-        Ok(page) => ([(CONTENT_TYPE, media_type)], page).into_response(),
-        Err(error) => failed(error),
-    }
 }
 
 fn failed(error: impl Display) -> Response {

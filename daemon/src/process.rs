@@ -1,4 +1,4 @@
-//! The agent as a process, as `/proc` tells it.
+//! This process, as `/proc` tells it.
 
 use std::fs;
 use std::time::Duration;
