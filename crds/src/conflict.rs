@@ -1,5 +1,6 @@
 //! Two transports on one endpoint: the older wins.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -54,12 +55,13 @@ impl fmt::Display for Conflict {
 #[must_use]
 pub fn resolve_conflicts<'a>(
     transports: impl IntoIterator<Item = &'a Transport>,
-    pods: &[Pod],
+    pods: &[impl Borrow<Pod>],
 ) -> Vec<Conflict> {
+    let pods: Vec<&Pod> = pods.iter().map(Borrow::borrow).collect();
     let mut oldest_first: Vec<_> = transports.into_iter().collect();
     oldest_first.sort_by_key(|t| seniority(t));
     let mut claims = Claims::new();
-    let judge = |t| admit(&mut claims, t, pods);
+    let judge = |t| admit(&mut claims, t, &pods);
     oldest_first.into_iter().filter_map(judge).collect()
 }
 
@@ -82,7 +84,7 @@ fn seniority(transport: &Transport) -> (bool, Option<Timestamp>, &ObjectName) {
 fn admit<'a>(
     claims: &mut Claims<'a>,
     transport: &'a Transport,
-    pods: &'a [Pod],
+    pods: &[&'a Pod],
 ) -> Option<Conflict> {
     let wanted: Vec<_> = wanted(transport, pods).collect();
     let lost = wanted.iter().find_map(|(key, pod)| {
@@ -101,9 +103,9 @@ fn admit<'a>(
 
 fn wanted<'a>(
     transport: &'a Transport,
-    pods: &'a [Pod],
+    pods: &[&'a Pod],
 ) -> impl Iterator<Item = (Key<'a>, &'a Pod)> {
-    let selected = pods.iter().filter(|pod| transport.selects(pod));
+    let selected = pods.iter().copied().filter(|pod| transport.selects(pod));
     let places = selected.flat_map(|pod| places(pod).map(move |place| (place, pod)));
     places.flat_map(|(place, pod)| {
         transport

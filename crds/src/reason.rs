@@ -81,6 +81,10 @@ words! {
         NotReady,
         /// Condition `Degraded`: every node does what was preferred.
         AsPreferred,
+        /// The agent of the node has not taken it up yet.
+        Pending,
+        /// The agent of the node has not reported for long, or never.
+        Silent,
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate of ours may depend on directly, of ours. The lab and the cluster see everything.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("stoq-ebpf-abi", &[]),
     ("stoq-crds", &[]),
     ("stoq-daemon", &[]),
@@ -17,11 +17,12 @@ const MAY_USE: [(&str, &[&str]); 6] = [
         "stoq-agent",
         &["stoq-crds", "stoq-daemon", "stoq-ebpf", "stoq-ebpf-abi"],
     ),
+    ("stoq-operator", &["stoq-crds", "stoq-daemon"]),
     ("stoq", &["stoq-ebpf", "stoq-ebpf-abi"]),
 ];
 
 /// What a crate of ours must not reach, by any way, in a build without tests.
-const NEVER_REACHES: [(&str, &[&str]); 6] = [
+const NEVER_REACHES: [(&str, &[&str]); 7] = [
     ("stoq-ebpf-abi", &["kube", "tokio", "stoq-ebpf", "quinn"]),
     ("stoq-crds", &["aya", "stoq-ebpf", "tokio", "quinn"]),
     ("stoq-daemon", &["kube", "k8s-openapi", "aya", "quinn"]),
@@ -29,6 +30,10 @@ const NEVER_REACHES: [(&str, &[&str]); 6] = [
     (
         "stoq-agent",
         &["quinn", "quinn-proto", "rcgen", "stoq", "stoq-lab"],
+    ),
+    (
+        "stoq-operator",
+        &["aya", "stoq-ebpf", "stoq-agent", "quinn", "stoq-lab"],
     ),
     // Without its feature `ebpf`.
     (
