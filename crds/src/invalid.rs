@@ -53,4 +53,7 @@ pub enum Violation {
     /// A number that is no user's.
     #[error("must be a user id, is {0}")]
     User(i64),
+    /// A number that is no port's.
+    #[error("must be 1..65535, is {0}")]
+    Port(i32),
 }

@@ -37,7 +37,7 @@ pub use file::{Fault, Kind, Object, Refused, read_objects};
 pub use invalid::{Invalid, Violation};
 pub use k8s_openapi::jiff::Timestamp;
 pub use object_name::ObjectName;
-pub use pod::{Phase, Pod};
+pub use pod::{HostPort, Phase, Pod};
 pub use reason::{ConditionType, Reason};
 pub use selector::{Requirement, Selector};
 pub use transport::{

@@ -8,6 +8,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{Invalid, ObjectName, Violation};
 
+mod host_port;
+
+pub use host_port::HostPort;
+
 /// A pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pod {
@@ -23,6 +27,8 @@ pub struct Pod {
     pub host_network: bool,
     /// Users that its containers run as, as far as it says (`runAsUser`).
     pub users: BTreeSet<u32>,
+    /// UDP ports of the node that lead to it.
+    pub host_ports: Vec<HostPort>,
     /// Node the pod is bound to; `None` until it is.
     pub node: Option<String>,
     /// Where the pod is in its life.
@@ -64,6 +70,7 @@ impl Pod {
             ips: status.map_or(Ok(Vec::new()), parse_ips)?,
             host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
             users: spec.map_or(Ok(BTreeSet::new()), parse_users)?,
+            host_ports: spec.map_or(Ok(Vec::new()), host_port::parse_all)?,
             node: spec.and_then(|s| s.node_name.clone()),
             phase: parse_phase(status.and_then(|s| s.phase.as_deref()))?,
             created: meta.creation_timestamp.as_ref().map(|t| t.0),
