@@ -1,6 +1,7 @@
 //! The command line.
 
 mod cleanup;
+mod cluster;
 mod usage;
 
 use std::fmt::Display;
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   stoq-agent probe                              what can this node do?
   stoq-agent run --standalone /etc/stoq         guard what the files there ask for
+  NODE_NAME=node-a stoq-agent run               guard what the cluster asks for on that node
   stoq-agent status                             what is in force, and why not more
   stoq-agent cleanup                            remove all of STOQ from this node";
 
@@ -79,13 +81,15 @@ struct Bpffs {
         Example:\n  stoq-agent run --standalone /etc/stoq --uplink eth0 --http 127.0.0.1:9465"
 )]
 struct Run {
-    /// Directory of StoqTransport and Pod files (*.yaml), watched for change
+    /// Without a cluster: directory of StoqTransport and Pod files (*.yaml), watched for change
     #[arg(long, value_name = "DIR")]
-    standalone: PathBuf,
+    standalone: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: cluster::Options,
     /// Interface that carries outside traffic; default: those of the default routes
     #[arg(long = "uplink", value_name = "NAME")]
     uplinks: Vec<String>,
-    /// Directory for status.json
+    /// Directory for status.json, and for what was last seen of the cluster
     #[arg(long, default_value = RUN_DIR, env = "STOQ_RUN_DIR")]
     run_dir: PathBuf,
     #[command(flatten)]
@@ -178,6 +182,10 @@ fn fail(code: u8, what: impl Display) -> ExitCode {
 
 fn agent(options: Run) -> ExitCode {
     log(options.log);
+    let source = match options.cluster.source(options.standalone) {
+        Ok(source) => source,
+        Err(why) => return fail(2, why),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         // Each has a stack and an arena of its own; that a few wait for others does no harm.
@@ -189,7 +197,7 @@ fn agent(options: Run) -> ExitCode {
         Err(error) => return fail(2, format_args!("start the runtime: {error}")),
     };
     let options = RunOptions {
-        standalone: options.standalone,
+        source,
         uplinks: options.uplinks,
         run_dir: options.run_dir,
         bpffs: options.bpffs.bpffs,

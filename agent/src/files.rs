@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::broker::SOCKET;
+use crate::cluster::CACHE;
 use crate::status::Status;
 
 /// A file of the run directory could not be read or written.
@@ -57,7 +58,7 @@ pub fn read_status(run_dir: &Path) -> Result<Status, FileError> {
 /// Removes what an agent has left in its run directory. Returns the files.
 pub fn remove_all(run_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut removed = Vec::new();
-    for path in [NAME, SOCKET].map(|name| run_dir.join(name)) {
+    for path in [NAME, SOCKET, CACHE].map(|name| run_dir.join(name)) {
         match fs::remove_file(&path) {
             Ok(()) => removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

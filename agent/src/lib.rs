@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod bypass;
+pub mod cluster;
 pub mod dataplane;
 pub mod files;
 pub mod hooks;
@@ -16,5 +17,7 @@ pub mod report;
 pub mod run;
 pub mod serve;
 pub mod show;
+pub mod source;
 pub mod status;
+pub mod stoq_node;
 pub mod sweep;

@@ -1,4 +1,5 @@
-//! What a standalone agent is asked for: a directory of StoqTransport and Pod files.
+//! What the agent is asked for. [`crate::source`] says where that comes from; here, a directory of
+//! StoqTransport and Pod files.
 //!
 //! | what is found | what follows |
 //! |---|---|
@@ -18,7 +19,8 @@ mod files;
 mod merge;
 mod problem;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use stoq_crds::{Kind, Object, ObjectName, Pod, Transport};
 
@@ -37,8 +39,14 @@ pub struct Objects {
     pub transports: Vec<Transport>,
     /// Pods in force, by name.
     pub pods: Vec<Pod>,
-    /// Everything that was refused, by file.
+    /// Everything that was refused.
     pub problems: Vec<Problem>,
+    /// Addresses of the cluster's nodes, as far as the cluster tells.
+    pub node_addresses: BTreeSet<IpAddr>,
+    /// Whether nothing is to be in force on this node, whatever the transports ask for.
+    pub paused: bool,
+    /// Generation of the StoqNode that says so; `None` without one.
+    pub node_generation: Option<i64>,
     /// The file that each object in force belongs to.
     sources: BTreeMap<Key, String>,
 }

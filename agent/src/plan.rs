@@ -53,6 +53,10 @@ pub struct Plan {
     pub seats: BTreeMap<SocketAddr, Seat>,
     /// Those that need a relay.
     pub relays: BTreeSet<SocketAddr>,
+    /// Whether the node is paused: nothing has a place then.
+    pub paused: bool,
+    /// Generation of the StoqNode that the plan follows.
+    pub node_generation: Option<i64>,
 }
 
 /// Makes the plan.
@@ -63,7 +67,10 @@ pub fn plan(
     detours: &Detours,
     wants: &Wants,
 ) -> Plan {
-    let place = |pod: &_| place::planned(node, pod, &detours.bypassed);
+    let place = |pod: &_| match objects.paused {
+        true => place::nowhere(pod, Lost::Paused),
+        false => place::planned(node, pod, &detours.bypassed),
+    };
     let transports = transport::planned(objects, place);
     let uplinks = uplinks(node, &settings.uplinks, &[]);
     let seats = seats::planned(objects, &transports, &wants.steered);
@@ -75,6 +82,8 @@ pub fn plan(
         transports,
         relays: seated.copied().collect(),
         seats,
+        paused: objects.paused,
+        node_generation: objects.node_generation,
     }
 }
 

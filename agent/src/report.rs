@@ -46,6 +46,8 @@ pub fn report(pass: &Pass<'_>, gates: &[GateStatus], kernel: &str) -> Status {
         interfaces: interface::all(pass),
         transports: transports.map(|one| transport::status(pass, one)).collect(),
         problems: problems(pass),
+        paused: pass.plan.paused,
+        node_generation: pass.plan.node_generation,
         ..Status::default()
     }
 }

@@ -11,16 +11,18 @@ use stoq_ebpf::capability::{Gate, Reason, State, probe};
 use stoq_ebpf::loader::Options;
 use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::broker::{Broker, Limits, Offers, offers};
 use crate::bypass::{Evidence, Ways, evidence, watched};
 use crate::dataplane::{Config, Dataplane, DataplaneError};
 use crate::metrics::{AfXdp, Connections, Reconciles};
 use crate::node::{Node, NodeState};
-use crate::objects::{Directory, Objects};
+use crate::objects::Objects;
 use crate::plan::{Detours, Plan, Settings, plan};
 use crate::relays::Watch;
 use crate::report::{HeldSlots, Pass, gate_status, report};
+use crate::source::{Source, SourceOptions};
 use crate::status::Status;
 use crate::sweep::Sweeper;
 use crate::{files, serve};
@@ -37,8 +39,8 @@ const INHERITED: &str =
 /// What `run` was told.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Directory of StoqTransport and Pod files.
-    pub standalone: PathBuf,
+    /// Where the objects come from.
+    pub source: SourceOptions,
     /// Names of the uplinks; empty: discovered.
     pub uplinks: Vec<String>,
     /// Where `status.json` goes.
@@ -58,9 +60,9 @@ pub struct RunOptions {
 /// Why the agent could not start at all.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The directory of objects.
+    /// Where the objects come from.
     #[error(transparent)]
-    Directory(#[from] crate::objects::DirectoryError),
+    Source(#[from] crate::source::SourceError),
     /// The network namespace can't be observed.
     #[error("observe the node: {0}")]
     Node(#[from] crate::node::ObserveError),
@@ -71,7 +73,10 @@ pub enum StartError {
 
 /// What the loop last found, for those who ask meanwhile.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<Mutex<Latest>>);
+pub struct Shared {
+    latest: Arc<Mutex<Latest>>,
+    news: Arc<Notify>,
+}
 
 /// See [`Shared`].
 #[derive(Debug, Default)]
@@ -84,8 +89,10 @@ pub struct Latest {
     pub reconciles: Reconciles,
     /// Sessions of pods with AF_XDP sockets.
     pub af_xdp: AfXdp,
-    /// When the last pass ended.
+    /// When the last pass ended, or was put off for want of objects.
     pub passed: Option<Instant>,
+    /// Whether there was a pass with a plan.
+    pub planned: bool,
     /// Why it failed, if it did.
     pub failure: Option<String>,
     /// Problems of the HTTP server.
@@ -95,7 +102,12 @@ pub struct Latest {
 impl Shared {
     /// The latest, for a moment.
     pub fn lock(&self) -> MutexGuard<'_, Latest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until a pass has ended that said something new. For one listener.
+    pub async fn changed(&self) {
+        self.news.notified().await;
     }
 }
 
@@ -104,12 +116,13 @@ impl Shared {
 /// # Errors
 /// Only at the start; later faults are reported and retried.
 pub async fn run(options: RunOptions) -> Result<(), StartError> {
-    let mut directory = Directory::open(&options.standalone)?;
+    let mut source = Source::open(&options.source, &options.run_dir).await?;
     let mut node = Node::observe().await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
     let shared = Shared::default();
     let mut agent = Agent::new(&options, shared.clone());
+    source.report(&shared, agent.dataplane.maps());
     serve::spawn(options.http, shared, agent.dataplane.maps());
     let broker = agent.broker.clone();
     let mut ticks = tokio::time::interval(TICK);
@@ -117,13 +130,18 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let mut last = Instant::now();
     loop {
         if due || last.elapsed() >= RESYNC {
-            let (state, objects) = (node.state(), directory.objects());
-            tokio::task::block_in_place(|| agent.pass(&state, &objects));
+            match source.objects() {
+                Ok(objects) => {
+                    let state = node.state();
+                    tokio::task::block_in_place(|| agent.pass(&state, &objects));
+                }
+                Err(why) => agent.put_off(why),
+            }
             { agent.plan.unresolved() }.for_each(|missing| node.resolve(missing));
             last = Instant::now();
         }
         due = tokio::select! {
-            changed = directory.changed() => { settled(changed.is_err()).await; true }
+            more = source.changed() => { settled(!more).await; true }
             changed = node.changed() => {
                 if changed.is_err() {
                     node = reobserve().await;
@@ -199,7 +217,8 @@ impl Agent {
         Self {
             broker: Broker::new(dataplane.maps(), options.af_xdp),
             watch: Watch::default(),
-            listening: false,
+            // In a cluster a pod's socket tells who it is: there is none for all.
+            listening: !options.source.is_standalone(),
             settings: Settings {
                 uplinks: options.uplinks.clone(),
             },
@@ -227,7 +246,7 @@ impl Agent {
         self.look_at_relays();
         let prepared = self.prepare(node, objects);
         // A refused object may be one that an earlier agent had in force.
-        let unsure = !objects.problems.is_empty();
+        let unsure = !objects.problems.is_empty() && !objects.paused;
         self.taken = false;
         let applied = prepared.and_then(|()| self.dataplane.apply(&self.plan, unsure));
         let failed = match applied {
@@ -248,6 +267,16 @@ impl Agent {
         self.sweep();
         self.offer();
         self.publish(objects, failed, began);
+    }
+
+    /// Nothing is known to plan with: what is in force stays.
+    fn put_off(&mut self, why: String) {
+        let mut latest = self.shared.lock();
+        if latest.failure.as_ref() != Some(&why) {
+            tracing::info!("{why}");
+        }
+        latest.failure = Some(why);
+        latest.passed = Some(Instant::now());
     }
 
     /// Makes the plan. What an earlier agent has left of sessions is known once its maps are open.
@@ -304,7 +333,11 @@ impl Agent {
         let known = &latest.status.problems;
         let news = status.problems.iter().filter(|one| !known.contains(one));
         news.for_each(|problem| tracing::warn!("{problem}"));
+        if latest.status != status || !latest.planned {
+            self.shared.news.notify_one();
+        }
         latest.status = status;
+        latest.planned = true;
         latest.reconciles.record(began.elapsed());
         latest.passed = Some(Instant::now());
         latest.failure = failure;

@@ -45,7 +45,8 @@ fn pages(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Vec<Page> {
     vec![metrics, status]
 }
 
-fn snapshot(shared: &Shared, maps: &Path) -> Snapshot {
+/// What there is to tell at this moment.
+pub(crate) fn snapshot(shared: &Shared, maps: &Path) -> Snapshot {
     let mut snapshot = {
         let latest = shared.lock();
         Snapshot {

@@ -27,6 +27,12 @@ pub struct Status {
     /// What is wrong: refused objects, missing uplinks, failed steps. One line
     /// each.
     pub problems: Vec<String>,
+    /// Whether nothing is to be in force on this node.
+    #[serde(default)]
+    pub paused: bool,
+    /// Generation of the StoqNode that says so; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_generation: Option<i64>,
 }
 
 impl Status {
@@ -106,6 +112,9 @@ pub struct TransportStatus {
     pub namespace: String,
     /// Name.
     pub name: String,
+    /// Generation of the spec in force; 0: not known.
+    #[serde(default)]
+    pub generation: i64,
     /// Whether it takes part; false: `reason` and `message` say why not.
     pub accepted: bool,
     /// Whether everything it requires is in force.
@@ -126,6 +135,9 @@ pub struct TransportStatus {
     pub tier: String,
     /// Selected pods of this node.
     pub pods: Vec<PodStatus>,
+    /// Addresses and ports of this node, or of a load balancer, that lead to its pods.
+    #[serde(default)]
+    pub front_ends: u32,
     /// What its pods have of AF_XDP.
     #[serde(default)]
     pub af_xdp: AfXdpStatus,

@@ -42,10 +42,6 @@ mod tests {
         let run = ["run", "--standalone", "/x"];
         for (arguments, expected) in [
             (
-                vec!["run"],
-                "the following required arguments were not provided: --standalone <DIR>",
-            ),
-            (
                 [&run[..], &["--http", "nowhere"]].concat(),
                 "invalid value 'nowhere' for '--http <HTTP>': invalid socket address syntax",
             ),

@@ -116,7 +116,7 @@ impl From<&SlotStats> for Slot {
 
 impl Slot {
     /// Adds what another slot has counted.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.add_counters(&other.counters);
         self.add_histograms(&other.histograms);
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a file.
+//! What is wrong with what the agent is asked for.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::Key;
 /// Something that was not taken over, and what stays in force instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Name of the file in the directory; the directory itself if that cannot be read.
+    /// Name of the file in the directory; the directory itself if that cannot be read; the API server.
     pub file: String,
     /// What is wrong.
     pub fault: Fault,
@@ -40,7 +40,19 @@ pub enum Fault {
         /// The file that counts.
         first: String,
     },
+    /// An object of the API server is refused.
+    #[error("{object}: {reason}{}", if *kept { KEPT } else { "" })]
+    Object {
+        /// Kind, namespace and name.
+        object: String,
+        /// The field and why.
+        reason: String,
+        /// Whether an earlier state of it stays in force.
+        kept: bool,
+    },
 }
+
+const KEPT: &str = "; its last good state stays in force";
 
 /// `StoqTransport namespace/name`.
 struct Named<'a>(&'a Key);

@@ -26,8 +26,14 @@ pub(super) fn desired(
         transports: here
             .map(|(spec, planned)| transport(node, spec, planned, seats))
             .collect(),
-        nodes: node_addresses(node),
+        nodes: all_nodes(node, objects),
     }
+}
+
+fn all_nodes(node: &NodeState, objects: &Objects) -> Vec<IpAddr> {
+    let own = node_addresses(node).into_iter();
+    let all: BTreeSet<_> = own.chain(objects.node_addresses.iter().copied()).collect();
+    all.into_iter().collect()
 }
 
 fn transport(

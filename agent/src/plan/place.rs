@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 
-use stoq_crds::{ObjectName, Pod};
+use stoq_crds::{HostPort, ObjectName, Pod};
 
 use crate::node::{HostSide, Missing, NodeState, host_side};
 
@@ -19,6 +19,8 @@ pub struct PlannedPod {
     pub ips: Vec<IpAddr>,
     /// Users that it runs as.
     pub users: BTreeSet<u32>,
+    /// Ports of the node that lead to it.
+    pub host_ports: Vec<HostPort>,
     /// Where it is guarded and observed.
     pub place: Place,
 }
@@ -50,6 +52,9 @@ pub enum Lost {
     /// No interface of the node leads to it.
     #[error(transparent)]
     Missing(Missing),
+    /// Nothing is to be in force.
+    #[error("the node is paused")]
+    Paused,
 }
 
 pub(super) fn planned(node: &NodeState, pod: &Pod, bypassed: &BTreeSet<IpAddr>) -> PlannedPod {
@@ -57,11 +62,20 @@ pub(super) fn planned(node: &NodeState, pod: &Pod, bypassed: &BTreeSet<IpAddr>) 
         None => Place::Nowhere(Lost::NoAddress),
         Some(ip) => place(host_side(node, *ip), own(pod, bypassed)),
     };
+    at(pod, place)
+}
+
+pub(super) fn nowhere(pod: &Pod, why: Lost) -> PlannedPod {
+    at(pod, Place::Nowhere(why))
+}
+
+fn at(pod: &Pod, place: Place) -> PlannedPod {
     PlannedPod {
         name: pod.name.clone(),
         owner: owner(pod),
         ips: pod.ips.clone(),
         users: pod.users.clone(),
+        host_ports: pod.host_ports.clone(),
         place,
     }
 }

@@ -13,6 +13,8 @@ use crate::objects::Objects;
 pub struct PlannedTransport {
     /// Namespace and name.
     pub name: ObjectName,
+    /// Generation of the spec.
+    pub generation: i64,
     /// Why it takes no part, if so.
     pub conflict: Option<String>,
     /// How much XDP it wants.
@@ -21,15 +23,21 @@ pub struct PlannedTransport {
     pub af_xdp: Policy,
     /// Fineness of its metrics.
     pub tier: Tier,
-    /// Whether sources of some of its packets are replaced on their way: the uplinks alone can track their flows.
+    /// Whether sources of some of its packets are replaced on their way: the uplinks alone can track their flows. Any
+    /// node may get such packets, with pods or without.
     pub masqueraded: bool,
     /// Its pods; none if it takes no part.
     pub pods: Vec<PlannedPod>,
 }
 
 impl PlannedTransport {
-    /// Whether any of its pods is guarded and observed here.
+    /// Whether any of its pods or front ends is guarded here.
     pub fn is_here(&self) -> bool {
+        self.masqueraded || self.has_pods_here()
+    }
+
+    /// Whether any of its pods is guarded and observed here.
+    pub fn has_pods_here(&self) -> bool {
         self.pods.iter().any(PlannedPod::has_place)
     }
 
@@ -50,11 +58,14 @@ pub(super) fn planned(
         let selected = { objects.pods.iter() }.filter(|pod| takes_part && transport.selects(pod));
         PlannedTransport {
             name: transport.name.clone(),
+            generation: transport.generation,
             pods: selected.map(&place).collect(),
             xdp: xdp_policy(&transport.acceleration),
             af_xdp: transport.acceleration.af_xdp,
             tier: transport.tier,
-            masqueraded: transport.front_ends.iter().any(FrontEnd::is_masqueraded),
+            masqueraded: takes_part
+                && !objects.paused
+                && transport.front_ends.iter().any(FrontEnd::is_masqueraded),
             conflict,
         }
     });

@@ -40,9 +40,15 @@ fn xdp_slots(uplinks: &[u32]) -> Vec<(u32, Slot)> {
     each.map(|index| (*index, Slot::UplinkXdp)).collect()
 }
 
-/// Where the transport's endpoints are guarded and observed below XDP.
+/// Where the transport's endpoints are guarded and observed below XDP; without any, its front ends.
 fn tc_slots(planned: &PlannedTransport, uplinks: &[u32]) -> Vec<(u32, Slot)> {
     let pair = |index: u32, slots: [Slot; 2]| slots.map(|slot| (index, slot));
+    if !planned.has_pods_here() {
+        let each = uplinks.iter();
+        return each
+            .flat_map(|index| pair(*index, [Slot::UplinkIn, Slot::UplinkOut]))
+            .collect();
+    }
     let each = planned.pods.iter().flat_map(|pod| match pod.place {
         Place::Pod(index) => pair(index, [Slot::PodIn, Slot::PodOut]).to_vec(),
         Place::Host | Place::Bypassed { .. } => { uplinks.iter() }

@@ -26,6 +26,7 @@ fn pod(place: Place) -> PlannedPod {
         owner: 1,
         users: BTreeSet::new(),
         ips: vec!["10.0.0.1".parse().unwrap()],
+        host_ports: Vec::new(),
         place,
     }
 }
@@ -41,6 +42,7 @@ fn bypassed() -> Place {
 fn transport(policy: Policy, pods: Vec<PlannedPod>) -> PlannedTransport {
     PlannedTransport {
         name: name("edge"),
+        generation: 1,
         conflict: None,
         xdp: XdpPolicy {
             policy,

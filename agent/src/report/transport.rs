@@ -30,19 +30,30 @@ fn identity(
     applied: Option<&AppliedTransport>,
 ) -> TransportStatus {
     let pods = planned.pods.iter();
+    let name = planned.name.to_string();
     TransportStatus {
         namespace: planned.name.namespace.clone(),
         name: planned.name.name.clone(),
+        generation: planned.generation,
         accepted: planned.conflict.is_none(),
         tier: format!("{:?}", planned.tier),
         index: applied.and_then(|one| one.index),
         slots: applied.map_or_else(Vec::new, |one| one.slots().collect()),
-        af_xdp: af_xdp(pass, &planned.name.to_string()),
+        front_ends: front_ends(pass, &name),
+        af_xdp: af_xdp(pass, &name),
         pods: pods
             .map(|one| pod::status(pass.plan, one, applied))
             .collect(),
         ..TransportStatus::default()
     }
+}
+
+fn front_ends(pass: &Pass<'_>, name: &str) -> u32 {
+    let mut desired = pass.plan.desired.transports.iter();
+    let desired = desired.find(|one| one.name == name);
+    desired.map_or(0, |one| {
+        u32::try_from(one.front_ends.len()).unwrap_or(u32::MAX)
+    })
 }
 
 fn af_xdp(pass: &Pass<'_>, name: &str) -> AfXdpStatus {
@@ -70,12 +81,16 @@ fn found(pass: &Pass<'_>, planned: &PlannedTransport) -> Effective {
     if let Some((reason, words)) = &pass.failed {
         return nothing(*reason, words.clone(), false);
     }
-    if planned.pods.is_empty() {
+    if pass.plan.paused {
+        let message = "spec.paused of this node's StoqNode is true";
+        return nothing(Reason::Paused, message.to_owned(), false);
+    }
+    if planned.pods.is_empty() && !planned.is_here() {
         // Nothing to do is not a fault.
         let message = "no pod of this node is selected";
         return nothing(Reason::None, message.to_owned(), true);
     }
-    if !planned.is_here() {
+    if !planned.pods.is_empty() && !planned.has_pods_here() {
         let message = "no selected pod has an interface";
         return nothing(Reason::None, message.to_owned(), false);
     }

@@ -112,6 +112,7 @@ fn status() -> Status {
         }],
         transports: transports(),
         problems: vec![text("b.yaml: spec.ports[0].port: 0 is no port")],
+        ..Status::default()
     }
 }
 

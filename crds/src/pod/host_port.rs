@@ -29,9 +29,9 @@ pub(super) fn parse_all(spec: &PodSpec) -> Result<Vec<HostPort>, Invalid> {
     ports.map(|(field, port)| parse(&field, port)).collect()
 }
 
-fn of_container<'a>(
-    (field, container): (String, &'a Container),
-) -> impl Iterator<Item = (String, &'a ContainerPort)> {
+fn of_container(
+    (field, container): (String, &Container),
+) -> impl Iterator<Item = (String, &ContainerPort)> {
     let ports = container.ports.iter().flatten().enumerate();
     let named = ports.map(move |(i, port)| (format!("{field}.ports[{i}]"), port));
     named.filter(|(_, port)| is_udp(port) && port.host_port.unwrap_or(0) != 0)

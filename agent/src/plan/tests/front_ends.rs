@@ -116,3 +116,62 @@ fn the_uplink_tracks_what_no_pods_interface_sees_as_it_comes() {
         assert_eq!(interfaces(&plan)[0], uplink, "{case}");
     }
 }
+
+#[test]
+fn any_node_may_get_what_it_sends_on_to_others() {
+    let cluster = NODE_PORT.replace("Local", "Cluster");
+    let both = NODE_PORT.replace("30443", "30444");
+    let plan = planned(&edge(&format!("{cluster}, {both}")), &[]);
+    assert_eq!(interfaces(&plan), ["eth0 [Native] endpoints"]);
+    let front_ends = &plan.desired.transports[0].front_ends;
+    let ports: Vec<_> = front_ends.iter().map(|one| one.port).collect();
+    assert_eq!(
+        ports,
+        [30443],
+        "where no pod is, a Local front end leads nowhere"
+    );
+}
+
+#[test]
+fn a_host_port_leads_to_its_pod() {
+    let with = |ports: &str| {
+        let spec = format!("spec: {{containers: [{{name: a, ports: [{ports}]}}]}}\nstatus");
+        format!("{EDGE}{}", routed().replace("status", &spec))
+    };
+    let udp = |more: &str| format!("{{protocol: UDP, containerPort: 4433, hostPort: 443{more}}}");
+    for (ports, expected) in [
+        (udp(""), &["192.0.2.1 443 -> 4433"][..]),
+        (udp(", hostIP: 192.0.2.7"), &["192.0.2.7 443 -> 4433"]),
+        (udp("").replace("4433", "9"), &[]),
+    ] {
+        let yaml = with(&ports);
+        assert_eq!(planned_on(&machine(), &yaml), expected, "{ports}");
+        let plan = planned(&yaml, &[]);
+        let mut front_ends = plan.desired.transports[0].front_ends.iter();
+        assert!(front_ends.all(|one| !one.tracked), "{ports}");
+    }
+}
+
+#[test]
+fn nothing_is_desired_of_a_paused_node() {
+    let cluster = NODE_PORT.replace("Local", "Cluster");
+    let mut objects = objects(&format!("{}{}", edge(&cluster), routed()));
+    objects.paused = true;
+    let (settings, detours) = (Settings::default(), Detours::default());
+    let plan = plan(&machine(), &objects, &settings, &detours, &Wants::default());
+    assert_eq!(interfaces(&plan), [""; 0]);
+    assert!(plan.desired.transports.is_empty());
+    assert_eq!(
+        plan.transports[0].pods[0].place,
+        Place::Nowhere(Lost::Paused)
+    );
+}
+
+#[test]
+fn the_cluster_s_nodes_are_known_beside_the_own() {
+    let mut objects = objects("");
+    objects.node_addresses = ["192.0.2.1", "192.0.2.9"].map(address).into();
+    let (settings, detours) = (Settings::default(), Detours::default());
+    let plan = plan(&machine(), &objects, &settings, &detours, &Wants::default());
+    assert_eq!(plan.desired.nodes, ["192.0.2.1", "192.0.2.9"].map(address));
+}

@@ -1,0 +1,114 @@
+//! Follows the watches, and publishes what is in force.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::cache;
+use super::index::{Change, Index};
+use super::watches::{Changes, Failed};
+use crate::objects::Objects;
+
+/// What comes within this time of a first change is published with it.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// The objects, or why they are not known yet.
+pub(super) type Known = Result<Arc<Objects>, String>;
+
+/// See the module.
+pub(super) struct Follower {
+    index: Index,
+    run_dir: PathBuf,
+    /// What the cache holds.
+    cached: Option<String>,
+    /// What went wrong last.
+    failure: Option<String>,
+    published: watch::Sender<Known>,
+}
+
+impl Follower {
+    /// Begins with what an earlier agent saw, if that is known.
+    pub(super) fn new(index: Index, run_dir: &Path) -> (Self, watch::Receiver<Known>) {
+        let first = known(&index, None);
+        if first.is_ok() {
+            tracing::info!("goes on with what was last seen of the cluster");
+        }
+        let (published, known) = watch::channel(first);
+        let follower = Self {
+            cached: None,
+            failure: None,
+            index,
+            run_dir: run_dir.to_owned(),
+            published,
+        };
+        (follower, known)
+    }
+
+    /// Until nobody listens any more.
+    pub(super) async fn run(mut self, mut changes: Changes) {
+        while let Some(change) = changes.next().await {
+            self.take(change);
+            let due = Instant::now() + SETTLE;
+            while let Ok(Some(change)) = timeout_at(due, changes.next()).await {
+                self.take(change);
+            }
+            self.publish();
+        }
+    }
+
+    fn take(&mut self, change: Result<Change, Failed>) {
+        match change {
+            Ok(change) => self.index.take(change),
+            Err(failed) => {
+                let words = failed.to_string();
+                if self.failure.as_ref() != Some(&words) {
+                    tracing::warn!("{words}");
+                    self.failure = Some(words);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let fresh = known(&self.index, self.failure.as_deref());
+        self.published.send_if_modified(|now| {
+            let news = *now != fresh;
+            if news {
+                *now = fresh;
+            }
+            news
+        });
+        if self.index.missing().is_empty() {
+            self.cache();
+        }
+    }
+
+    fn cache(&mut self) {
+        let Ok(text) = cache::text(&self.index) else {
+            return;
+        };
+        if self.cached.as_ref() == Some(&text) {
+            return;
+        }
+        match cache::write(&self.run_dir, &text) {
+            Ok(()) => self.cached = Some(text),
+            Err(error) => tracing::warn!("{}: {error}", self.run_dir.display()),
+        }
+    }
+}
+
+fn known(index: &Index, failure: Option<&str>) -> Known {
+    let missing = index.missing();
+    if missing.is_empty() {
+        return Ok(Arc::new(index.objects()));
+    }
+    let missing = missing.join(", ");
+    let failure = failure.map_or(String::new(), |words| format!(": {words}"));
+    Err(format!(
+        "waits for the API server to list {missing}{failure}"
+    ))
+}

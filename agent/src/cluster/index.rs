@@ -1,0 +1,127 @@
+//! From what the watches tell to the objects in force.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod as ApiPod};
+use kube::Resource;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::Event;
+use stoq_crds::{Invalid, Pod, StoqNode, StoqTransport, Transport};
+
+use super::shelf::{Name, Shelf};
+use crate::objects::{Fault, Objects, Problem};
+
+/// Key of the ConfigMap of node addresses: one a line.
+const ADDRESSES: &str = "addresses";
+
+/// Everything that is seen of the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) transports: Shelf<StoqTransport>,
+    pub(super) pods: Shelf<ApiPod>,
+    pub(super) addresses: Shelf<ConfigMap>,
+    pub(super) own: Shelf<StoqNode>,
+}
+
+/// What a watch tells.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "taken over at once, one by one")]
+pub(super) enum Change {
+    Transport(Event<DeserializeGuard<StoqTransport>>),
+    Pod(Event<DeserializeGuard<ApiPod>>),
+    Addresses(Event<DeserializeGuard<ConfigMap>>),
+    Own(Event<DeserializeGuard<StoqNode>>),
+}
+
+impl Index {
+    /// Takes it over.
+    pub(super) fn take(&mut self, change: Change) {
+        match change {
+            Change::Transport(event) => self
+                .transports
+                .take(event, |one| told(Transport::parse(one))),
+            Change::Pod(event) => self.pods.take(event, |one| told(Pod::parse(one))),
+            Change::Addresses(event) => self.addresses.take(event, |one| addresses(one).map(drop)),
+            Change::Own(event) => self.own.take(event, |_| Ok(())),
+        }
+    }
+
+    /// What is not known yet; nothing may be planned before all is.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let all = [
+            (self.transports.complete, "stoqtransports"),
+            (self.pods.complete, "pods"),
+            (self.addresses.complete, "the configmap of node addresses"),
+            (self.own.complete, "the own stoqnode"),
+        ];
+        let missing = all.into_iter().filter(|(complete, _)| !complete);
+        missing.map(|(_, what)| what).collect()
+    }
+
+    /// The objects in force.
+    pub(super) fn objects(&self) -> Objects {
+        let mut objects = Objects::default();
+        let transports = self.transports.good();
+        objects.transports = transports
+            .filter_map(|one| Transport::parse(one).ok())
+            .collect();
+        objects.pods = { self.pods.good() }
+            .filter_map(|one| Pod::parse(one).ok())
+            .collect();
+        objects.problems = self.problems();
+        let lists = self.addresses.good().filter_map(|one| addresses(one).ok());
+        objects.node_addresses = lists.flatten().collect();
+        let own = self.own.good().next();
+        objects.paused = own.is_some_and(|own| own.spec.paused);
+        objects.node_generation = own.and_then(|own| own.metadata.generation);
+        objects
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = refused("StoqTransport", &self.transports);
+        problems.extend(refused("Pod", &self.pods));
+        problems.extend(refused("ConfigMap", &self.addresses));
+        problems.extend(refused("StoqNode", &self.own));
+        problems
+    }
+}
+
+fn told<T>(parsed: Result<T, Invalid>) -> Result<(), String> {
+    parsed.map(drop).map_err(|invalid| invalid.to_string())
+}
+
+fn refused<K: Resource + Clone>(kind: &str, shelf: &Shelf<K>) -> Vec<Problem> {
+    let each = shelf.faults().map(|(name, reason, kept)| Problem {
+        file: "API server".to_owned(),
+        fault: Fault::Object {
+            object: format!("{kind} {}", text(name)),
+            reason: reason.to_owned(),
+            kept,
+        },
+        in_force: Vec::new(),
+    });
+    each.collect()
+}
+
+fn text((namespace, name): &Name) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.clone(),
+    }
+}
+
+/// The addresses of the cluster's nodes.
+fn addresses(map: &ConfigMap) -> Result<BTreeSet<IpAddr>, String> {
+    let text = map.data.as_ref().and_then(|data| data.get(ADDRESSES));
+    let text = text.ok_or_else(|| format!("data.{ADDRESSES}: is required"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let parsed = lines.map(|line| {
+        let refused = |_| format!("data.{ADDRESSES}: must be one address a line, has {line:?}");
+        line.parse().map_err(refused)
+    });
+    parsed.collect()
+}
+
+#[cfg(test)]
+mod tests;

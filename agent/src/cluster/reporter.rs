@@ -1,0 +1,228 @@
+//! Keeps the node's StoqNode current: at every change, at most once a second, and every minute.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use stoq_crds::api::StoqNodeStatus;
+use stoq_crds::{StoqNode, Timestamp};
+use stoq_ebpf::kernel;
+
+use super::ClusterOptions;
+use super::events::Events;
+use super::identity::{node_uid, owner};
+use crate::run::Shared;
+use crate::serve::snapshot;
+use crate::status::Status;
+use crate::stoq_node::{self, Hardware, Hardwares, Sample, Traffic, changes};
+
+/// Whose fields these are.
+const MANAGER: &str = "stoq-agent";
+/// Between two writes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two writes without news, at least; up to [`JITTER`] more.
+const PERIOD: Duration = Duration::from_secs(50);
+const JITTER: Duration = Duration::from_secs(9);
+/// The first figures do not wait so long.
+const FIRST: Duration = Duration::from_secs(10);
+/// Between two attempts, after failures in a row.
+const RETRY: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+
+/// See the module.
+pub(super) struct Reporter {
+    api: Api<StoqNode>,
+    node: String,
+    uid: Option<String>,
+    events: Events,
+    shared: Shared,
+    maps: PathBuf,
+    /// What the API server has, as far as is known.
+    written: Option<StoqNodeStatus>,
+    sample: Option<Sample>,
+    traffic: Traffic,
+    failures: usize,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        client: Client,
+        options: &ClusterOptions,
+        shared: Shared,
+        maps: PathBuf,
+    ) -> Self {
+        let uid = node_uid(options);
+        Self {
+            api: Api::all(client.clone()),
+            node: options.node.clone(),
+            events: Events::new(client, options, uid.as_deref()),
+            uid,
+            shared,
+            maps,
+            written: None,
+            sample: None,
+            traffic: Traffic::new(),
+            failures: 0,
+        }
+    }
+
+    /// For ever.
+    pub(super) async fn run(mut self) {
+        // What an earlier agent has written keeps its times.
+        while let Err(error) = self.read().await {
+            self.failed(&error).await;
+        }
+        let mut due = Instant::now() + FIRST;
+        loop {
+            let heartbeat = Instant::now() >= due;
+            if heartbeat || self.sample.is_none() {
+                self.sample().await;
+            }
+            if heartbeat {
+                due = Instant::now() + PERIOD + JITTER.mul_f64(fraction());
+            }
+            self.write(heartbeat).await;
+            let pause = tokio::time::sleep(PAUSE);
+            let quiet = tokio::time::sleep_until(due.into());
+            tokio::join!(pause, async {
+                tokio::select! {
+                    () = self.shared.changed() => {}
+                    () = quiet => {}
+                }
+            });
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), kube::Error> {
+        let found = self.api.get_opt(&self.node).await?;
+        self.written = found.and_then(|node| node.status);
+        Ok(())
+    }
+
+    /// Counters now; and, if there are some of before, what came since.
+    async fn sample(&mut self) {
+        let (shared, maps) = (self.shared.clone(), self.maps.clone());
+        let read = move || Sample::of(&snapshot(&shared, &maps), Timestamp::now());
+        let Ok(after) = tokio::task::spawn_blocking(read).await else {
+            return;
+        };
+        if let Some(before) = &self.sample {
+            self.traffic = stoq_node::traffic(before, &after);
+        }
+        self.sample = Some(after);
+    }
+
+    /// Until it is written, what there is to say.
+    async fn write(&mut self, heartbeat: bool) {
+        loop {
+            // Nothing is said before anything was done.
+            let Some(mut said) = self.said() else { return };
+            if !heartbeat && self.written.as_ref() == Some(&said) {
+                return;
+            }
+            let now = Timestamp::now();
+            said.reported_at = Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now)));
+            match self.apply(&said).await {
+                Ok(()) => return self.done(said).await,
+                Err(error) => self.failed(&error).await,
+            }
+        }
+    }
+
+    fn said(&self) -> Option<StoqNodeStatus> {
+        let status = {
+            let latest = self.shared.lock();
+            latest.planned.then(|| latest.status.clone())?
+        };
+        let (hardware, now) = (hardware(&status), Timestamp::now());
+        let previous = self.written.as_ref();
+        Some(stoq_node::status(
+            &status,
+            &self.traffic,
+            &hardware,
+            previous,
+            now,
+        ))
+    }
+
+    async fn done(&mut self, said: StoqNodeStatus) {
+        self.failures = 0;
+        if let Some(before) = self.written.replace(said.clone()) {
+            self.events.tell(&changes(&before, &said)).await;
+        }
+    }
+
+    async fn apply(&self, status: &StoqNodeStatus) -> Result<(), kube::Error> {
+        let params = PatchParams::apply(MANAGER).force();
+        let object = json!({
+            "apiVersion": "stoq.io/v1alpha1",
+            "kind": "StoqNode",
+            "metadata": {"name": self.node},
+            "status": status,
+        });
+        let patch = Patch::Apply(&object);
+        match self.api.patch_status(&self.node, &params, &patch).await {
+            Err(kube::Error::Api(refused)) if refused.code == 404 => {
+                self.create(&params).await?;
+                self.api.patch_status(&self.node, &params, &patch).await?;
+            }
+            done => drop(done?),
+        }
+        Ok(())
+    }
+
+    /// Without any word on what an admin may ask there.
+    async fn create(&self, params: &PatchParams) -> Result<(), kube::Error> {
+        let owners: Vec<_> = self.uid.iter().map(|uid| owner(&self.node, uid)).collect();
+        if owners.is_empty() {
+            tracing::warn!("the node's uid is not known: its StoqNode will outlive it");
+        }
+        let object = json!({
+            "apiVersion": "stoq.io/v1alpha1",
+            "kind": "StoqNode",
+            "metadata": {"name": self.node, "ownerReferences": owners},
+            "spec": {},
+        });
+        self.api
+            .patch(&self.node, params, &Patch::Apply(&object))
+            .await
+            .map(drop)
+    }
+
+    async fn failed(&mut self, error: &kube::Error) {
+        let pause = RETRY[self.failures.min(RETRY.len() - 1)];
+        if self.failures == 0 {
+            tracing::warn!("StoqNode {}: {error}", self.node);
+        }
+        self.failures += 1;
+        tokio::time::sleep(pause.mul_f64(0.75 + fraction() / 2.0)).await;
+    }
+}
+
+/// What is behind the uplinks; asked for while their status is told, as it may come and go.
+fn hardware(status: &Status) -> Hardwares {
+    let uplinks = status.interfaces.iter().filter(|one| one.role == "uplink");
+    let each = uplinks.map(|one| {
+        let hardware = Hardware {
+            driver: kernel::driver(&one.name).unwrap_or_default(),
+            queues: None,
+        };
+        (one.name.clone(), hardware)
+    });
+    each.collect()
+}
+
+/// Of one, at random enough that nodes do not all come at once.
+fn fraction() -> f64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let random = std::collections::hash_map::RandomState::new();
+    random.build_hasher().finish() as f64 / u64::MAX as f64
+}
