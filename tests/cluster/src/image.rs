@@ -22,6 +22,7 @@ pub struct Image {
     entries: BTreeMap<String, Entry>,
     entrypoint: Vec<String>,
     user: String,
+    architecture: String,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ impl Image {
             entries: BTreeMap::new(),
             entrypoint: Vec::new(),
             user: String::new(),
+            architecture: architecture().to_owned(),
         }
     }
 
@@ -79,6 +81,12 @@ impl Image {
     /// The user a container runs as, root unless given.
     pub fn user(mut self, user: &str) -> Self {
         self.user = user.to_owned();
+        self
+    }
+
+    /// The machine its programs are for, such as `arm64`; this machine's unless given.
+    pub fn architecture(mut self, name: &str) -> Self {
+        self.architecture = name.to_owned();
         self
     }
 
@@ -124,7 +132,7 @@ impl Image {
 
     fn config(&self, layer: &[u8]) -> Value {
         json!({
-            "architecture": architecture(),
+            "architecture": self.architecture,
             "os": "linux",
             "config": {
                 "Entrypoint": self.entrypoint,

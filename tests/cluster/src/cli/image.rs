@@ -28,10 +28,16 @@ pub(super) struct Options {
     /// The user a container runs as.
     #[arg(long, default_value = "")]
     user: String,
+    /// What its programs are for, such as arm64; default: this machine.
+    #[arg(long)]
+    architecture: Option<String>,
 }
 
 pub(super) fn build(options: &Options) -> Result<()> {
     let mut image = Image::new(&options.name).user(&options.user);
+    if let Some(architecture) = &options.architecture {
+        image = image.architecture(architecture);
+    }
     for (path, source) in &options.program {
         image = image.program(path, source)?;
     }
