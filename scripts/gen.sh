@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 [[ $# -eq 0 || "$*" == --check ]] || { echo "usage: gen.sh [--check]" >&2; exit 2; }
 
 cargo run --quiet --locked -p stoq-crds --bin crdgen -- "$@"
-# The metrics page is compared by the same test that writes it.
-[[ $# -eq 1 ]] || UPDATE=1 cargo test --quiet --locked -p stoq-agent --lib docs_are_current >/dev/null
+# These are compared by the same tests that write them.
+if [[ $# -eq 0 ]]; then
+  UPDATE=1 cargo test --quiet --locked -p stoq-agent --lib docs_are_current >/dev/null
+  UPDATE=1 cargo test --quiet --locked -p stoq-cluster --test deploy >/dev/null
+fi
 ebpf/programs/build.sh "$@"

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
+use crate::audit::Audit;
 use crate::control_plane::Controllers;
 use crate::credentials::Credentials;
 use crate::kube_binary;
@@ -37,42 +38,51 @@ pub(crate) fn etcd(data: &Path) -> Vec<String> {
     )
 }
 
-pub(crate) fn api_server(credentials: &Credentials) -> Vec<String> {
+/// The API server; what is done with STOQ's accounts is logged if `audit` says where.
+pub(crate) fn api_server(credentials: &Credentials, audit: Option<&Audit>) -> Vec<String> {
     let file =
         |option: &str, name: &str| format!("--{option}={}", credentials.file(name).display());
+    let own = [
+        format!("--etcd-servers=http://{ETCD}"),
+        format!("--bind-address={}", API.ip()),
+        format!("--advertise-address={}", API.ip()),
+        format!("--secure-port={}", API.port()),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        file("tls-cert-file", "apiserver.crt"),
+        file("tls-private-key-file", "apiserver.key"),
+        file("client-ca-file", "ca.crt"),
+        file("token-auth-file", "tokens.csv"),
+        "--authorization-mode=Node,RBAC".into(),
+        "--enable-admission-plugins=NodeRestriction".into(),
+        "--allow-privileged=true".into(),
+        "--service-account-issuer=https://kubernetes.default.svc".into(),
+        file("service-account-key-file", "sa.pub"),
+        file("service-account-signing-key-file", "sa.key"),
+        file("kubelet-client-certificate", "kubelet-client.crt"),
+        file("kubelet-client-key", "kubelet-client.key"),
+        "--kubelet-preferred-address-types=InternalIP".into(),
+        file("requestheader-client-ca-file", "ca.crt"),
+        "--requestheader-allowed-names=front-proxy".into(),
+        "--requestheader-username-headers=X-Remote-User".into(),
+        "--requestheader-group-headers=X-Remote-Group".into(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
+        file("proxy-client-cert-file", "front-proxy.crt"),
+        file("proxy-client-key-file", "front-proxy.key"),
+        // Webhooks are called at their pods: no proxy translates Services here.
+        "--enable-aggregator-routing=true".into(),
+        "--profiling=false".into(),
+    ];
     command(
         "apiserver",
-        [
-            format!("--etcd-servers=http://{ETCD}"),
-            format!("--bind-address={}", API.ip()),
-            format!("--advertise-address={}", API.ip()),
-            format!("--secure-port={}", API.port()),
-            format!("--service-cluster-ip-range={SERVICES}"),
-            file("tls-cert-file", "apiserver.crt"),
-            file("tls-private-key-file", "apiserver.key"),
-            file("client-ca-file", "ca.crt"),
-            file("token-auth-file", "tokens.csv"),
-            "--authorization-mode=Node,RBAC".into(),
-            "--enable-admission-plugins=NodeRestriction".into(),
-            "--allow-privileged=true".into(),
-            "--service-account-issuer=https://kubernetes.default.svc".into(),
-            file("service-account-key-file", "sa.pub"),
-            file("service-account-signing-key-file", "sa.key"),
-            file("kubelet-client-certificate", "kubelet-client.crt"),
-            file("kubelet-client-key", "kubelet-client.key"),
-            "--kubelet-preferred-address-types=InternalIP".into(),
-            file("requestheader-client-ca-file", "ca.crt"),
-            "--requestheader-allowed-names=front-proxy".into(),
-            "--requestheader-username-headers=X-Remote-User".into(),
-            "--requestheader-group-headers=X-Remote-Group".into(),
-            "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
-            file("proxy-client-cert-file", "front-proxy.crt"),
-            file("proxy-client-key-file", "front-proxy.key"),
-            // Webhooks are called at their pods: no proxy translates Services here.
-            "--enable-aggregator-routing=true".into(),
-            "--profiling=false".into(),
-        ],
+        own.into_iter().chain(audit.into_iter().flat_map(audited)),
     )
+}
+
+fn audited(audit: &Audit) -> [String; 2] {
+    [
+        format!("--audit-policy-file={}", audit.policy().display()),
+        format!("--audit-log-path={}", audit.log().display()),
+    ]
 }
 
 pub(crate) fn controller_manager(

@@ -23,6 +23,8 @@ pub struct ClusterOptions {
     pub cni: Cni,
     /// How Services are translated.
     pub proxy: ProxyMode,
+    /// Whether what STOQ's service accounts do is kept for [`ControlPlane::uses`].
+    pub audit: bool,
 }
 
 /// A running cluster; everything of it goes when it is dropped.
@@ -110,7 +112,7 @@ impl Cluster {
         ))?;
         netns.ip_batch(&topology::control_plane(&plan))?;
         client.ip_batch(&topology::client(&plan))?;
-        let control_plane = ControlPlane::prepare(name, netns, &names)?;
+        let control_plane = ControlPlane::prepare(name, netns, &names, options.audit)?;
         let nodes = plan.iter().zip(&options.nodes).map(|(member, &node)| {
             let netns = namespace(&member.name)?;
             wire.ip_batch(&topology::cable(

@@ -1,5 +1,6 @@
 //! etcd, API server and controllers on a machine of their own.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,11 +13,12 @@ use kube::config::AuthInfo;
 use stoq_lab::run_name::RunName;
 use stoq_lab::{Directory, Netns, tool, wait_for};
 
+use crate::audit::{Audit, Use};
 use crate::credentials::Credentials;
 use crate::machine::Machine;
 use crate::proxy::Proxy;
 use crate::service::Service;
-use crate::{access, arguments, kube_binary, kubeconfig, logs, sweep, topology};
+use crate::{access, arguments, kube_binary, kubeconfig, logs, stoq, sweep, topology};
 
 const START: Duration = Duration::from_secs(90);
 /// The namespace in which every new cluster makes its first service account.
@@ -40,6 +42,7 @@ pub struct ControlPlane {
     proxy: Proxy,
     machine: Machine,
     credentials: Credentials,
+    audit: Option<Audit>,
     netns: Netns,
     kubeconfig: PathBuf,
     directory: Directory,
@@ -50,18 +53,32 @@ impl ControlPlane {
     /// Starts one without nodes: etcd, API server, and the controllers that need none. What dead
     /// runs left behind is removed first.
     pub fn start() -> Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// As [`Self::start`]; what STOQ's service accounts do is kept for [`Self::uses`].
+    pub fn start_audited() -> Result<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(audit: bool) -> Result<Self> {
         sweep::sweep();
         let name = RunName::next();
         let netns = Netns::create(name.of("control-plane"))?;
         netns.ip_batch(&topology::alone())?;
-        let mut control_plane = Self::prepare(name, netns, &[])?;
+        let mut control_plane = Self::prepare(name, netns, &[], audit)?;
         control_plane.up(Controllers::WithoutNodes)?;
         control_plane.wait_usable()?;
         Ok(control_plane)
     }
 
     /// The machine, with credentials for these nodes and nothing running on it.
-    pub(crate) fn prepare(name: RunName, netns: Netns, nodes: &[String]) -> Result<Self> {
+    pub(crate) fn prepare(
+        name: RunName,
+        netns: Netns,
+        nodes: &[String],
+        audit: bool,
+    ) -> Result<Self> {
         let directory = Directory::create(name)?;
         let own = directory.path().join("control-plane");
         let credentials = Credentials::generate(own.join("pki"), nodes)?;
@@ -76,6 +93,7 @@ impl ControlPlane {
             proxy,
             machine: Machine::boot(&netns, "control-plane", &own)?,
             credentials,
+            audit: audit.then(|| Audit::prepare(&own)).transpose()?,
             netns,
             kubeconfig,
             directory,
@@ -166,6 +184,17 @@ impl ControlPlane {
         tool::run_with_input(command.args(["apply", "-f", "-"]), objects)
     }
 
+    /// Applies deploy/, each field checked by the API server, and waits until it knows the new kinds.
+    pub fn apply_stoq(&self) -> Result<()> {
+        let manifests = stoq::manifests().display().to_string();
+        let strict = ["apply", "--server-side", "--validate=strict", "--kustomize"];
+        self.kubectl(&[&strict[..], &[&manifests]].concat())?;
+        let established = ["wait", "--for=condition=Established", "--timeout=60s"];
+        let crds = ["crd/stoqnodes.stoq.io", "crd/stoqtransports.stoq.io"];
+        self.kubectl(&[&established[..], &crds].concat())?;
+        Ok(())
+    }
+
     /// Ends the API server at once; the rest stays.
     pub fn stop_api_server(&self) {
         drop(self.api_server().take());
@@ -175,11 +204,17 @@ impl ControlPlane {
     pub fn start_api_server(&self) -> Result<()> {
         let mut api_server = self.api_server();
         ensure!(api_server.is_none(), "the API server runs already");
-        let command = arguments::api_server(&self.credentials);
+        let command = arguments::api_server(&self.credentials, self.audit.as_ref());
         let mut started = self.machine.start("apiserver", &command)?;
         started.wait("/readyz", START, || access::ready(&self.kubeconfig).ok())?;
         *api_server = Some(started);
         Ok(())
+    }
+
+    /// Which of their rights STOQ's service accounts have used so far.
+    pub fn uses(&self) -> Result<BTreeSet<Use>> {
+        let audit = self.audit.as_ref();
+        audit.context("started without an audit log")?.uses()
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {

@@ -20,7 +20,7 @@ const BUSYBOX: &str = "/bin/busybox";
 pub(crate) fn write(directory: &Path) -> Result<Vec<PathBuf>> {
     let paths = vec![directory.join("pause.tar"), directory.join("box.tar")];
     pause()?.write(&paths[0])?;
-    test_box(&lab()?)?.write(&paths[1])?;
+    test_box(&built("lab")?)?.write(&paths[1])?;
     Ok(paths)
 }
 
@@ -43,16 +43,16 @@ fn test_box(lab: &Path) -> Result<Image> {
         .directory("/tmp", 0o1777))
 }
 
-/// As `cargo build --bins` has left it beside the program that runs, or a directory above it.
-fn lab() -> Result<PathBuf> {
+/// A program as `cargo build --bins` has left it beside the program that runs, or a directory above it.
+pub(crate) fn built(program: &str) -> Result<PathBuf> {
     let current = std::env::current_exe()?;
     let beside = current
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|directory| directory.join("lab"));
-    let fallback = kube_binary::target_directory().join("debug/lab");
+        .map(|directory| directory.join(program));
+    let fallback = kube_binary::target_directory().join("debug").join(program);
     let mut candidates = beside.chain([fallback]);
-    let lab = candidates.find(|path| path.is_file());
-    lab.context("no lab program: cargo build --bins builds it")
+    let found = candidates.find(|path| path.is_file());
+    found.with_context(|| format!("no program {program}: cargo build --bins builds it"))
 }

@@ -6,6 +6,8 @@
 
 mod access;
 mod arguments;
+pub mod audit;
+pub mod caller;
 pub mod cli;
 pub mod cluster;
 pub mod control_plane;
@@ -18,11 +20,15 @@ mod logs;
 pub mod machine;
 pub mod node;
 pub mod proxy;
+pub mod rbac;
 pub mod requirements;
 pub mod service;
+pub mod stoq;
 pub mod sweep;
 pub mod topology;
 
+pub use audit::Use;
+pub use caller::Caller;
 pub use cluster::{Cluster, ClusterOptions};
 pub use control_plane::ControlPlane;
 pub use image::Image;

@@ -30,6 +30,7 @@ fn they_do_behind_a_bridge_and_iptables() {
         nodes: vec![NodeOptions::default(); 2],
         cni: Cni::Bridged,
         proxy: ProxyMode::Iptables,
+        ..ClusterOptions::default()
     };
     let cluster = Cluster::start_with(options).unwrap();
     assert_everything_answers(&cluster);
