@@ -1,6 +1,6 @@
 //! Hands AF_XDP sockets to pods that have no privileges.
 //!
-//! Each connection to `<run-dir>/afxdp.sock` has a task; what there is of sessions stands in a table
+//! Each connection to one of its sockets has a task; what there is of sessions stands in a table
 //! that tasks write and the agent's loop reads. A pass makes relays for those who ask, sends packets
 //! to those who are ready, and tells with its [`Offers`] what came of it; the tasks do the rest.
 //! The agent keeps no copy of a socket: with the pod that has it, it goes, and the relay's program
@@ -8,6 +8,7 @@
 
 mod callers;
 mod channel;
+mod door;
 mod listen;
 mod make;
 mod offers;
@@ -16,6 +17,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +26,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use callers::Callers;
-pub use offers::{Offer, Offers, offers};
+pub use door::{Door, Holder};
+pub use offers::{Offer, Offers, Uplinks, offers, uplinks};
 pub use sessions::{Event, Events, Limits, Sessions, Wants};
 
 /// Between two passes for the sake of sessions.
@@ -50,7 +53,8 @@ struct Inner {
     callers: Callers,
     /// Directory of the pinned maps.
     maps: PathBuf,
-    problem: Mutex<Option<String>>,
+    /// Where it does not listen, and why.
+    problems: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 impl Broker {
@@ -65,13 +69,18 @@ impl Broker {
             limits,
             callers: Callers::default(),
             maps,
-            problem: Mutex::default(),
+            problems: Mutex::default(),
         }))
     }
 
-    /// Listens at `<run-dir>/afxdp.sock` from now on, as soon as that is possible.
-    pub fn listen(&self, run_dir: &Path) {
-        tokio::spawn(listen::listen(self.clone(), run_dir.join(SOCKET)));
+    /// Listens at `<directory>/afxdp.sock`, as soon as that is possible and until it is dropped; who
+    /// comes there is known by the door.
+    pub fn listen(
+        &self,
+        directory: &Path,
+        door: Door,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        listen::listen(self.clone(), directory.join(SOCKET), door)
     }
 
     /// Until something is wanted otherwise, and the last pass is a moment ago: a pod that comes and goes
@@ -130,13 +139,21 @@ impl Broker {
         sessions.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it does not listen, if it does not.
-    pub fn problem(&self) -> Option<String> {
-        self.problem_slot().clone()
+    /// Where it does not listen, and why.
+    pub fn problems(&self) -> Vec<String> {
+        let problems = self.0.problems.lock();
+        let problems = problems.unwrap_or_else(PoisonError::into_inner);
+        let words =
+            |(path, why): (&PathBuf, &String)| format!("listen at {}: {why}", path.display());
+        problems.iter().map(words).collect()
     }
 
-    fn problem_slot(&self) -> MutexGuard<'_, Option<String>> {
-        let problem = self.0.problem.lock();
-        problem.unwrap_or_else(PoisonError::into_inner)
+    fn tell(&self, path: &Path, problem: Option<String>) {
+        let problems = self.0.problems.lock();
+        let mut problems = problems.unwrap_or_else(PoisonError::into_inner);
+        match problem {
+            Some(why) => problems.insert(path.to_owned(), why),
+            None => problems.remove(path),
+        };
     }
 }

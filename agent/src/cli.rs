@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stoq_agent::broker::Limits;
+use stoq_agent::device_plugin::{Kubelet, POD_RESOURCES};
 use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
@@ -106,6 +107,12 @@ struct Run {
     /// Most AF_XDP sockets at a time
     #[arg(long, default_value_t = 256, value_name = "N")]
     afxdp_sessions: usize,
+    /// The kubelet's directory of device plugins, to let pods ask for stoq.io/afxdp
+    #[arg(long, value_name = "DIR")]
+    device_plugins: Option<PathBuf>,
+    /// The kubelet's socket that tells which pod holds which device
+    #[arg(long, value_name = "PATH", default_value = POD_RESOURCES)]
+    pod_resources: PathBuf,
     /// Do without TCX, as on kernels before 6.6
     #[arg(long, hide = true)]
     without_tcx: bool,
@@ -196,8 +203,13 @@ fn agent(options: Run) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(2, format_args!("start the runtime: {error}")),
     };
+    let kubelet = options.device_plugins.map(|device_plugins| Kubelet {
+        device_plugins,
+        pod_resources: options.pod_resources,
+    });
     let options = RunOptions {
         source,
+        kubelet,
         uplinks: options.uplinks,
         run_dir: options.run_dir,
         bpffs: options.bpffs.bpffs,

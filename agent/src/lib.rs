@@ -5,6 +5,7 @@ pub mod broker;
 pub mod bypass;
 pub mod cluster;
 pub mod dataplane;
+pub mod device_plugin;
 pub mod files;
 pub mod hooks;
 pub mod lease;

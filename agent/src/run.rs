@@ -13,9 +13,10 @@ use stoq_ebpf::tables::Applied;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::broker::{Broker, Limits, Offers, offers};
+use crate::broker::{Broker, Door, Limits, Offers, offers, uplinks};
 use crate::bypass::{Evidence, Ways, evidence, watched};
 use crate::dataplane::{Config, Dataplane, DataplaneError};
+use crate::device_plugin::{DevicePlugin, Kubelet, health};
 use crate::metrics::{AfXdp, Connections, Reconciles};
 use crate::node::{Node, NodeState};
 use crate::objects::Objects;
@@ -55,6 +56,8 @@ pub struct RunOptions {
     pub without_tcx: bool,
     /// What pods may have of AF_XDP.
     pub af_xdp: Limits,
+    /// Whom pods ask for AF_XDP by a resource, where they do.
+    pub kubelet: Option<Kubelet>,
 }
 
 /// Why the agent could not start at all.
@@ -194,6 +197,7 @@ struct Agent {
     watch: Watch,
     /// Whether the broker listens.
     listening: bool,
+    device_plugin: Option<DevicePlugin>,
 }
 
 impl Agent {
@@ -214,8 +218,14 @@ impl Agent {
             without_tcx: options.without_tcx,
         };
         let dataplane = Dataplane::new(config);
+        let broker = Broker::new(dataplane.maps(), options.af_xdp);
+        let device_plugin = options.kubelet.as_ref().map(|kubelet| {
+            let count = u32::try_from(options.af_xdp.sessions).unwrap_or(u32::MAX);
+            DevicePlugin::start(kubelet, &options.run_dir, count, broker.clone())
+        });
         Self {
-            broker: Broker::new(dataplane.maps(), options.af_xdp),
+            broker,
+            device_plugin,
             watch: Watch::default(),
             // In a cluster a pod's socket tells who it is: there is none for all.
             listening: !options.source.is_standalone(),
@@ -266,6 +276,7 @@ impl Agent {
         }
         self.sweep();
         self.offer();
+        self.tell_kubelet(failed.as_ref());
         self.publish(objects, failed, began);
     }
 
@@ -313,8 +324,32 @@ impl Agent {
         let seats = &self.plan.seats;
         self.watch.keep(|endpoint| seats.contains_key(endpoint));
         if !std::mem::replace(&mut self.listening, true) {
-            self.broker.listen(&self.run_dir);
+            self.listen();
         }
+    }
+
+    fn listen(&self) {
+        let door = match &self.device_plugin {
+            Some(plugin) => {
+                plugin.open();
+                // A user's name says nothing where every pod may have it.
+                Door::Root
+            }
+            None => Door::Users,
+        };
+        tokio::spawn(self.broker.listen(&self.run_dir, door));
+    }
+
+    /// Whether pods that ask for AF_XDP may come to this node; another agent's kubelet is its own affair.
+    fn tell_kubelet(&mut self, failed: Option<&(Reason, String)>) {
+        let Some(plugin) = self.device_plugin.as_ref().filter(|_| !self.taken) else {
+            return;
+        };
+        let nothing = HeldSlots::new();
+        let active = self.dataplane.active();
+        let held = active.map_or(&nothing, |active| active.hooks.held());
+        let failure = failed.map(|(_, words)| words.as_str());
+        plugin.report(health(&self.gates, &uplinks(&self.plan, held), failure));
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {
@@ -351,7 +386,8 @@ impl Agent {
     fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {
         let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
         problems.extend(self.shared.lock().http_problem.clone());
-        problems.extend(self.broker.problem());
+        problems.extend(self.broker.problems());
+        problems.extend(self.device_plugin.as_ref().and_then(DevicePlugin::problem));
         if self.dataplane.is_inherited() {
             problems.push(INHERITED.to_owned());
         }

@@ -15,42 +15,53 @@ use rustix::net::{
 };
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-use super::{Broker, session};
+use super::{Broker, Door, session};
 
 /// Between two attempts to listen.
 const RETRY: Duration = Duration::from_secs(5);
-/// Connections at a time; the next ones wait to be accepted.
-const CONNECTIONS: usize = 1024;
 
-/// Listens for good.
-pub(super) async fn listen(broker: Broker, path: PathBuf) {
-    loop {
-        let Err(error) = accept(&broker, &path).await;
-        let problem = format!("listen at {}: {error}", path.display());
-        *broker.problem_slot() = Some(problem);
-        tokio::time::sleep(RETRY).await;
+/// Listens until dropped. With it, the connections end. Connections are taken from the call on, if
+/// that is possible.
+pub(super) fn listen(broker: Broker, path: PathBuf, door: Door) -> impl Future<Output = ()> {
+    let mut socket = open(&path, door.mode());
+    async move {
+        let mut sessions = JoinSet::new();
+        loop {
+            let Err(error) = accept(&broker, &path, &door, socket, &mut sessions).await;
+            broker.tell(&path, Some(error.to_string()));
+            tokio::time::sleep(RETRY).await;
+            socket = open(&path, door.mode());
+        }
     }
 }
 
-async fn accept(broker: &Broker, path: &Path) -> Result<std::convert::Infallible, io::Error> {
-    let listener = UnixListener::from_std(Plain::from(open(path)?))?;
-    *broker.problem_slot() = None;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(
+    broker: &Broker,
+    path: &Path,
+    door: &Door,
+    socket: io::Result<OwnedFd>,
+    sessions: &mut JoinSet<()>,
+) -> Result<std::convert::Infallible, io::Error> {
+    let listener = UnixListener::from_std(Plain::from(socket?))?;
+    broker.tell(path, None);
+    let places = Arc::new(Semaphore::new(door.places()));
     loop {
         // Never closed, so there is always a place some time.
         let place = places.clone().acquire_owned().await;
         let socket = next(&listener).await?;
-        let broker = broker.clone();
-        tokio::spawn(async move {
-            session::serve(&broker, socket).await;
+        let (broker, door) = (broker.clone(), door.clone());
+        sessions.spawn(async move {
+            session::serve(&broker, &door, socket).await;
             drop(place);
         });
+        while sessions.try_join_next().is_some() {}
     }
 }
 
-/// Whoever may reach the directory may ask; who gets something is decided by user and endpoint.
-fn open(path: &Path) -> io::Result<OwnedFd> {
+/// Takes the place of what is at the path.
+fn open(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     const WAITING: i32 = 128;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -62,7 +73,7 @@ fn open(path: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     allow(&socket, WAITING)?;
     Ok(socket)
 }

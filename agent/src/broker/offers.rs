@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use stoq_crds::ObjectName;
 use stoq_ebpf::broker::Reason;
 use stoq_ebpf::relay::Relay;
 
@@ -21,7 +22,9 @@ pub struct Offer {
     pub transport: String,
     /// Fingerprint of its pod.
     pub owner: u64,
-    /// Users whose processes may ask, and root.
+    /// Its pod, whose processes may ask by the pod's own socket.
+    pub pod: ObjectName,
+    /// Users whose processes may ask by the node's, and root.
     pub users: BTreeSet<u32>,
     /// The largest MTU of the uplinks, bytes.
     pub mtu: u32,
@@ -46,6 +49,7 @@ pub fn offers(
         let offer = Offer {
             transport: seat.transport.to_string(),
             owner: seat.owner,
+            pod: seat.pod.clone(),
             users: seat.users.clone(),
             mtu: plan.uplink_mtu(),
             steered: seat.steered && closed.is_none(),
@@ -89,12 +93,32 @@ fn closed(seat: &Seat, no_way: Option<&String>) -> Option<(Reason, String)> {
 
 /// Why no uplink sends anything to relays, if none does.
 fn no_xdp(plan: &Plan, held: &HeldSlots) -> Option<String> {
+    match uplinks(plan, held) {
+        Uplinks::Attached => None,
+        Uplinks::Refused(words) => Some(words),
+        Uplinks::Untried => Some("no uplink with XDP".to_owned()),
+    }
+}
+
+/// What came of putting XDP on the uplinks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uplinks {
+    /// It is on one at least.
+    Attached,
+    /// None took it: what the first said.
+    Refused(String),
+    /// Nothing asks for it.
+    Untried,
+}
+
+/// Whether an uplink sends anything to relays.
+pub fn uplinks(plan: &Plan, held: &HeldSlots) -> Uplinks {
     let uplinks = plan.interfaces.iter();
     let uplinks = uplinks.filter(|(_, wanted)| matches!(wanted.role, Role::Uplink { .. }));
     let slots = uplinks.filter_map(|(index, _)| held.get(&(*index, Slot::UplinkXdp)));
     let slots: Vec<_> = slots.collect();
     if slots.iter().any(|held| held.attached.is_some()) {
-        return None;
+        return Uplinks::Attached;
     }
     let mut refused = slots.iter().flat_map(|held| {
         let words = held
@@ -103,9 +127,5 @@ fn no_xdp(plan: &Plan, held: &HeldSlots) -> Option<String> {
             .filter_map(|one| one.outcome.as_ref().err());
         words.map(|(reason, words)| format!("no XDP on {}: {reason}: {words}", held.interface))
     });
-    Some(
-        refused
-            .next()
-            .unwrap_or_else(|| "no uplink with XDP".to_owned()),
-    )
+    refused.next().map_or(Uplinks::Untried, Uplinks::Refused)
 }

@@ -11,11 +11,13 @@ use stoq_ebpf::relay::Relay;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Broker;
+use super::callers::Call;
 use super::channel::Channel;
+use super::door::Caller;
 use super::make::{make, reconnect};
 use super::offers::{Offer, Offers};
 use super::sessions::{Event, Sessions, Ticket, refused};
+use super::{Broker, Door};
 
 /// For each step of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -54,11 +56,11 @@ impl Drop for Place<'_> {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
+pub(super) async fn serve(broker: &Broker, door: &Door, socket: OwnedFd) {
     let served = async {
         let channel = Channel::new(socket)?;
         let user = channel.user()?;
-        let end = match attend(broker, &channel, user).await {
+        let end = match attend(broker, door, &channel, user).await {
             Ok(end) => end,
             Err(end) => {
                 if let End::Refused(why) = &end {
@@ -81,24 +83,22 @@ pub(super) async fn serve(broker: &Broker, socket: OwnedFd) {
 }
 
 /// How a session ended; the error is how none came to be.
-async fn attend(broker: &Broker, channel: &Channel, user: u32) -> Result<End, End> {
-    let Some(call) = broker.0.callers.admit(user) else {
-        let text = format!("too many connections of user {user} have no session yet");
-        return Err(End::Refused(refused(Reason::Busy, text)));
-    };
+async fn attend(broker: &Broker, door: &Door, channel: &Channel, user: u32) -> Result<End, End> {
+    let call = call(broker, door, user)?;
     let first = match timeout(HANDSHAKE, channel.receive()).await {
         Ok(Ok(first)) => first,
         Ok(Err(error)) => return Err(bad(error)),
         Err(_) => return Err(unexpected("nothing was said in time")),
     };
+    let caller = caller(door, user).await?;
     let (place, session) = match first {
-        (Message::Hello(hello), _) => grant(broker, channel, user, &hello).await?,
-        (Message::Resume(resume), fds) => resumed(broker, channel, user, &resume, fds).await?,
+        (Message::Hello(hello), _) => grant(broker, channel, &caller, &hello).await?,
+        (Message::Resume(resume), fds) => resumed(broker, channel, &caller, &resume, fds).await?,
         _ => return Err(unexpected("a session begins with Hello or Resume")),
     };
     drop(call);
     let endpoint = place.ticket.endpoint;
-    tracing::info!(%endpoint, user, session, "a pod has an AF_XDP socket");
+    tracing::info!(%endpoint, %caller, session, "a pod has an AF_XDP socket");
     let end = keep(broker, channel, &place.ticket, session).await;
     if let End::Refused(why) = &end {
         tracing::info!(%endpoint, session, reason = ?why.reason, "{}", why.text);
@@ -107,14 +107,36 @@ async fn attend(broker: &Broker, channel: &Channel, user: u32) -> Result<End, En
     Ok(end)
 }
 
+/// Of each user so many; at a pod's own socket nobody else is kept out.
+fn call(broker: &Broker, door: &Door, user: u32) -> Result<Option<Call>, End> {
+    if matches!(door, Door::Device(_)) {
+        return Ok(None);
+    }
+    let call = broker.0.callers.admit(user);
+    call.map(Some).ok_or_else(|| {
+        let text = format!("too many connections of user {user} have no session yet");
+        End::Refused(refused(Reason::Busy, text))
+    })
+}
+
+/// Looked up for each session: a device outlives the pod that holds it.
+async fn caller(door: &Door, user: u32) -> Result<Caller, End> {
+    let Door::Device(holder) = door else {
+        return Ok(Caller::User(user));
+    };
+    let pod = holder.pod().await;
+    pod.map(Caller::Pod)
+        .map_err(|why| End::Refused(refused(Reason::Busy, why)))
+}
+
 async fn grant<'a>(
     broker: &'a Broker,
     channel: &Channel,
-    user: u32,
+    caller: &Caller,
     hello: &Hello,
 ) -> Result<(Place<'a>, u64), End> {
     let admit =
-        |all: &mut Sessions, offers: &Offers| all.admit(hello, user, offers, &broker.0.limits);
+        |all: &mut Sessions, offers: &Offers| all.admit(hello, caller, offers, &broker.0.limits);
     let (mut place, relay) = seat(broker, admit).await?;
     let ticket = place.ticket;
     let index = relay.far.index;
@@ -136,7 +158,7 @@ async fn grant<'a>(
 async fn resumed<'a>(
     broker: &'a Broker,
     channel: &Channel,
-    user: u32,
+    caller: &Caller,
     resume: &Resume,
     mut fds: Vec<OwnedFd>,
 ) -> Result<(Place<'a>, u64), End> {
@@ -148,7 +170,7 @@ async fn resumed<'a>(
     let known = news.wait_for(|offers| !offers.is_empty());
     let _ = timeout(HANDSHAKE, known).await;
     let resumed =
-        |all: &mut Sessions, offers: &Offers| all.resume(resume, user, offers, &broker.0.limits);
+        |all: &mut Sessions, offers: &Offers| all.resume(resume, caller, offers, &broker.0.limits);
     let (mut place, relay) = seat(broker, resumed).await?;
     if !is_of(resume.granted.session, relay.far.index) {
         let text = "the relay that the session's socket is bound to has gone".to_owned();

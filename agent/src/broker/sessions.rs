@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use stoq_ebpf::af_xdp::{Geometry, Rings};
 use stoq_ebpf::broker::{Hello, Reason, Refused, Resume};
 
+use super::door::Caller;
 use super::offers::{Offer, Offers};
 
 /// How long an adopted session is kept for its pod to come back to it.
@@ -106,15 +107,15 @@ pub struct Sessions {
 pub type Events = BTreeMap<(Event, Option<Reason>), u64>;
 
 impl Sessions {
-    /// Takes a place for a pod's process that runs as `user`.
+    /// Takes a place for a pod's process.
     pub(super) fn admit(
         &mut self,
         hello: &Hello,
-        user: u32,
+        caller: &Caller,
         offers: &Offers,
         limits: &Limits,
     ) -> Result<Ticket, Refused> {
-        let offer = may(hello.endpoint, user, offers)?;
+        let offer = may(hello.endpoint, caller, offers)?;
         let geometry = frames_for(offer.mtu, hello.geometry)?;
         let geometry = fit(geometry, limits.session_memory);
         self.room(hello.endpoint, geometry, limits)?;
@@ -125,11 +126,11 @@ impl Sessions {
     pub(super) fn resume(
         &mut self,
         resume: &Resume,
-        user: u32,
+        caller: &Caller,
         offers: &Offers,
         limits: &Limits,
     ) -> Result<Ticket, Refused> {
-        let offer = may(resume.endpoint, user, offers)?;
+        let offer = may(resume.endpoint, caller, offers)?;
         let geometry = resume.granted.geometry;
         self.room(resume.endpoint, geometry, limits)?;
         Ok(self.take(resume.endpoint, offer.owner, geometry, Stage::Ready))
@@ -276,13 +277,17 @@ impl Sessions {
     }
 }
 
-fn may(endpoint: SocketAddr, user: u32, offers: &Offers) -> Result<&Offer, Refused> {
+fn may<'a>(
+    endpoint: SocketAddr,
+    caller: &Caller,
+    offers: &'a Offers,
+) -> Result<&'a Offer, Refused> {
     let Some(offer) = offers.get(&endpoint) else {
         let text = format!("no transport selects {endpoint} on this node");
         return Err(refused(Reason::NoEndpoint, text));
     };
-    if user != 0 && !offer.users.contains(&user) {
-        let text = format!("user {user} is none that the pod of {endpoint} runs as");
+    if !caller.is_of(&offer.pod, &offer.users) {
+        let text = format!("{endpoint} does not belong to {caller}");
         return Err(refused(Reason::NotYours, text));
     }
     match &offer.closed {

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use stoq_crds::ObjectName;
 use stoq_ebpf::af_xdp::{Geometry, Rings};
 use stoq_ebpf::broker::{Granted, Hello, Reason, Resume};
 
+use super::door::Caller;
 use super::offers::{Offer, Offers};
 use super::sessions::Ticket;
 use super::{Limits, Sessions, Wants};
@@ -49,11 +51,19 @@ fn resume(port: u16) -> Resume {
     Resume { granted, endpoint }
 }
 
-/// Ports 1 to 4 are user 1000's pod's; 5 is closed.
+fn pod(name: &str) -> ObjectName {
+    ObjectName {
+        namespace: "default".into(),
+        name: name.into(),
+    }
+}
+
+/// Ports 1 to 4 are of the pod edge-0, of user 1000; 5 is closed.
 fn offers() -> Offers {
     let offer = |port: u16| Offer {
         transport: "default/edge".into(),
         owner: OWNER,
+        pod: pod("edge-0"),
         users: BTreeSet::from([1000]),
         mtu: 1500,
         closed: (port == 5).then(|| (Reason::NotSupported, "no XDP".to_owned())),
@@ -64,30 +74,47 @@ fn offers() -> Offers {
 }
 
 fn admit(sessions: &mut Sessions, port: u16, frames: u32) -> Result<Ticket, Reason> {
-    let asked = sessions.admit(&hello(port, frames), 1000, &offers(), &LIMITS);
+    let asked = sessions.admit(
+        &hello(port, frames),
+        &Caller::User(1000),
+        &offers(),
+        &LIMITS,
+    );
     asked.map_err(|refused| refused.reason)
 }
 
 #[test]
 fn who_may_not_is_told_why() {
-    for (case, port, user, expected) in [
-        ("its own", 1, 1000, Ok(())),
-        ("root", 1, 0, Ok(())),
-        ("somebody else's", 1, 1001, Err(Reason::NotYours)),
-        ("closed", 5, 1000, Err(Reason::NotSupported)),
-        ("closed and somebody else's", 5, 1001, Err(Reason::NotYours)),
-        ("nobody's", 9, 1000, Err(Reason::NoEndpoint)),
+    let user = Caller::User;
+    let pod = |name| Caller::Pod(pod(name));
+    for (case, port, caller, expected) in [
+        ("its own", 1, user(1000), Ok(())),
+        ("root", 1, user(0), Ok(())),
+        ("somebody else's", 1, user(1001), Err(Reason::NotYours)),
+        ("its pod's", 1, pod("edge-0"), Ok(())),
+        ("another pod's", 1, pod("edge-1"), Err(Reason::NotYours)),
+        ("closed", 5, user(1000), Err(Reason::NotSupported)),
+        (
+            "closed and somebody else's",
+            5,
+            user(1001),
+            Err(Reason::NotYours),
+        ),
+        ("nobody's", 9, user(1000), Err(Reason::NoEndpoint)),
+        (
+            "nobody's, of a pod",
+            9,
+            pod("edge-0"),
+            Err(Reason::NoEndpoint),
+        ),
     ] {
         let mut sessions = Sessions::default();
-        let asked = sessions.admit(&hello(port, 64), user, &offers(), &LIMITS);
+        let asked = sessions.admit(&hello(port, 64), &caller, &offers(), &LIMITS);
         let asked = asked.map(drop).map_err(|refused| refused.reason);
         assert_eq!(asked, expected, "{case}");
-        let asked = sessions.resume(&resume(port), user, &offers(), &LIMITS);
+        let asked = sessions.resume(&resume(port), &caller, &offers(), &LIMITS);
         let asked = asked.map(drop).map_err(|refused| refused.reason);
-        let expected = expected.and(match case {
-            "its own" | "root" => Err(Reason::Busy),
-            _ => Ok(()),
-        });
+        let expected = expected.and(Err(Reason::Busy));
         assert_eq!(asked, expected, "{case}, again");
     }
 }
@@ -122,7 +149,7 @@ fn frames_hold_what_the_nodes_interfaces_carry() {
     ] {
         let mut offers = offers();
         offers.values_mut().for_each(|offer| offer.mtu = mtu);
-        let asked = Sessions::default().admit(&hello(1, 64), 1000, &offers, &LIMITS);
+        let asked = Sessions::default().admit(&hello(1, 64), &Caller::User(1000), &offers, &LIMITS);
         let given = asked.ok().map(|ticket| ticket.geometry.frame_size());
         assert_eq!(given, expected, "{mtu}");
     }
@@ -139,7 +166,7 @@ fn memory_is_given_as_far_as_it_goes() {
         memory: 1 << 20,
         ..LIMITS
     };
-    let refused = sessions.admit(&hello(2, 64), 1000, &offers(), &tight);
+    let refused = sessions.admit(&hello(2, 64), &Caller::User(1000), &offers(), &tight);
     assert_eq!(refused.unwrap_err().reason, Reason::NoMemory);
 }
 
@@ -174,7 +201,7 @@ fn an_earlier_agent_s_session_waits_for_its_pod() {
     sessions.adopt(&[at(1), at(2)], now);
     assert_eq!(sessions.wants(now).steered, BTreeSet::from([at(1), at(2)]));
     let ticket = sessions
-        .resume(&resume(1), 1000, &offers(), &LIMITS)
+        .resume(&resume(1), &Caller::User(1000), &offers(), &LIMITS)
         .unwrap();
     assert_eq!(sessions.wants(now).steered, BTreeSet::from([at(1), at(2)]));
     assert_eq!(sessions.wants(later).steered, BTreeSet::from([at(1)]));

@@ -15,6 +15,8 @@ pub struct Seat {
     pub transport: ObjectName,
     /// Fingerprint of its pod.
     pub owner: u64,
+    /// Its pod.
+    pub pod: ObjectName,
     /// Users that the pod runs as.
     pub users: BTreeSet<u32>,
     /// Whether its transport takes AF_XDP.
@@ -42,6 +44,7 @@ pub(super) fn planned(
                     let seat = Seat {
                         transport: planned.name.clone(),
                         owner: pod.owner,
+                        pod: pod.name.clone(),
                         users: pod.users.clone(),
                         wanted,
                         at_uplink,

@@ -422,6 +422,7 @@ fn required_sockets_that_nobody_could_have_are_told() {
         let offer = Offer {
             transport: "lab/edge".into(),
             owner: 1,
+            pod: name("pod"),
             users: BTreeSet::new(),
             mtu: 1500,
             closed: closed.then(|| (Refusal::NotSupported, "no AF_XDP".to_owned())),
