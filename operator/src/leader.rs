@@ -130,9 +130,17 @@ impl Candidate {
 
     /// Gives the Lease back, if it is this one's.
     pub(crate) async fn release(&self) {
-        let released = timeout(Duration::from_secs(3), self.try_release()).await;
-        if let Ok(Err(error)) = released {
-            tracing::warn!("release lease {}/{NAME}: {error}", self.namespace);
+        let released = async {
+            match self.try_release().await {
+                // A renewal was still under way.
+                Err(kube::Error::Api(status)) if status.code == 409 => self.try_release().await,
+                released => released,
+            }
+        };
+        match timeout(Duration::from_secs(3), released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("release lease {}/{NAME}: {error}", self.namespace),
+            Err(_) => tracing::warn!("release lease {}/{NAME}: no answer", self.namespace),
         }
     }
 
@@ -148,9 +156,8 @@ impl Candidate {
             spec: Some(lease::released(&spec, Timestamp::now())),
             ..there
         };
-        self.api()
-            .replace(NAME, &PostParams::default(), &released)
-            .await?;
+        let params = PostParams::default();
+        self.api().replace(NAME, &params, &released).await?;
         tracing::info!("leads no more: the lease is free");
         Ok(())
     }
