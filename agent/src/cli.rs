@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stoq_agent::broker::Limits;
-use stoq_agent::device_plugin::{Kubelet, POD_RESOURCES};
+use stoq_agent::device_plugin::{DEVICE_PLUGINS, Kubelet, POD_RESOURCES};
 use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
@@ -107,7 +107,8 @@ struct Run {
     /// Most AF_XDP sockets at a time
     #[arg(long, default_value_t = 256, value_name = "N")]
     afxdp_sessions: usize,
-    /// The kubelet's directory of device plugins, to let pods ask for stoq.io/afxdp
+    /// The kubelet's directory of device plugins, to let pods ask for stoq.io/afxdp; in a cluster
+    /// /var/lib/kubelet/device-plugins by default, otherwise none
     #[arg(long, value_name = "DIR")]
     device_plugins: Option<PathBuf>,
     /// The kubelet's socket that tells which pod holds which device
@@ -203,7 +204,9 @@ fn agent(options: Run) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(2, format_args!("start the runtime: {error}")),
     };
-    let kubelet = options.device_plugins.map(|device_plugins| Kubelet {
+    let usual = || (!source.is_standalone()).then(|| PathBuf::from(DEVICE_PLUGINS));
+    let device_plugins = options.device_plugins.or_else(usual);
+    let kubelet = device_plugins.map(|device_plugins| Kubelet {
         device_plugins,
         pod_resources: options.pod_resources,
     });

@@ -195,6 +195,8 @@ struct Agent {
     detours: Detours,
     broker: Broker,
     watch: Watch,
+    /// Whether there is no cluster.
+    standalone: bool,
     /// Whether the broker listens.
     listening: bool,
     device_plugin: Option<DevicePlugin>,
@@ -227,8 +229,8 @@ impl Agent {
             broker,
             device_plugin,
             watch: Watch::default(),
-            // In a cluster a pod's socket tells who it is: there is none for all.
-            listening: !options.source.is_standalone(),
+            standalone: options.source.is_standalone(),
+            listening: false,
             settings: Settings {
                 uplinks: options.uplinks.clone(),
             },
@@ -329,15 +331,12 @@ impl Agent {
     }
 
     fn listen(&self) {
-        let door = match &self.device_plugin {
-            Some(plugin) => {
-                plugin.open();
-                // A user's name says nothing where every pod may have it.
-                Door::Root
-            }
-            None => Door::Users,
-        };
-        tokio::spawn(self.broker.listen(&self.run_dir, door));
+        // In a cluster a pod's socket tells who it is: there is none for all.
+        match &self.device_plugin {
+            Some(plugin) => plugin.open(),
+            None if !self.standalone => {}
+            None => drop(tokio::spawn(self.broker.listen(&self.run_dir, Door::Users))),
+        }
     }
 
     /// Whether pods that ask for AF_XDP may come to this node; another agent's kubelet is its own affair.

@@ -18,25 +18,15 @@ pub trait Holder: Send + Sync {
 pub enum Door {
     /// The node's, where the kernel tells the user that asks.
     Users,
-    /// The node's, where pods have sockets of their own: for root.
-    Root,
     /// The one of a pod that holds a device.
     Device(Arc<dyn Holder>),
 }
 
 impl Door {
-    /// Who gets something is decided by what it asks for; root's is for nobody else to see.
-    pub(super) const fn mode(&self) -> u32 {
-        match self {
-            Self::Root => 0o600,
-            Self::Users | Self::Device(_) => 0o666,
-        }
-    }
-
     /// Connections at a time; the next ones wait to be accepted.
     pub(super) const fn places(&self) -> usize {
         match self {
-            Self::Users | Self::Root => 1024,
+            Self::Users => 1024,
             // A transport has up to 16 ports.
             Self::Device(_) => 64,
         }

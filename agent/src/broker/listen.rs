@@ -25,14 +25,14 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Listens until dropped. With it, the connections end. Connections are taken from the call on, if
 /// that is possible.
 pub(super) fn listen(broker: Broker, path: PathBuf, door: Door) -> impl Future<Output = ()> {
-    let mut socket = open(&path, door.mode());
+    let mut socket = open(&path);
     async move {
         let mut sessions = JoinSet::new();
         loop {
             let Err(error) = accept(&broker, &path, &door, socket, &mut sessions).await;
             broker.tell(&path, Some(error.to_string()));
             tokio::time::sleep(RETRY).await;
-            socket = open(&path, door.mode());
+            socket = open(&path);
         }
     }
 }
@@ -60,8 +60,9 @@ async fn accept(
     }
 }
 
-/// Takes the place of what is at the path.
-fn open(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+/// Takes the place of what is at the path. Whoever may reach it may ask; who gets something is decided
+/// by what it asks for.
+fn open(path: &Path) -> io::Result<OwnedFd> {
     const WAITING: i32 = 128;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -73,7 +74,7 @@ fn open(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    fs::set_permissions(path, Permissions::from_mode(0o666))?;
     allow(&socket, WAITING)?;
     Ok(socket)
 }
