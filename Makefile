@@ -1,7 +1,7 @@
 # Each target is a line or two; anything longer is a script in scripts/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster cluster-down test bench ebpf gen lint clean-lab
+.PHONY: help setup demo cluster cluster-down test bench images ebpf gen lint clean-lab
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ cluster-down: ## End that Kubernetes and remove all of it.
 
 test: setup ## Run every test; without root those it can, and say which it leaves out.
 	@scripts/test.sh
+
+images: ## Build both images for amd64 and arm64 into target/images, without registry or engine.
+	@scripts/setup.sh images && scripts/images.sh
 
 ebpf: ## Rebuild the BPF objects and fail if they differ from the committed ones.
 	@ebpf/programs/build.sh --check

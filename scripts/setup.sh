@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the lab need and is missing; silent when nothing is.
+# With the word images also what scripts/images.sh needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/path.sh
@@ -7,7 +8,7 @@ cd "$(dirname "$0")/.."
 readonly LINKER=0.10.4 FUZZ=0.13.2
 
 main() {
-  packages
+  packages "${1:-}"
   toolchain
   go_toolchain
   cargo_tool bpf-linker "$LINKER" "$(bpf-linker --version 2>/dev/null || true)"
@@ -26,6 +27,14 @@ packages() {
   done
   # gcc only recommends it.
   [[ -e /usr/include/stdio.h && -e /usr/include/linux/if_xdp.h ]] || missing+=(libc6-dev)
+  if [[ $1 == images ]]; then
+    for entry in musl-gcc:musl-tools aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+      x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu jq:jq; do
+      command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+    done
+    [[ $(uname -m) == aarch64 || -e /usr/aarch64-linux-gnu/include/stdio.h ]] || missing+=(libc6-dev-arm64-cross)
+    [[ $(uname -m) == x86_64 || -e /usr/x86_64-linux-gnu/include/stdio.h ]] || missing+=(libc6-dev-amd64-cross)
+  fi
   [[ -e /usr/lib/cni/ptp ]] || missing+=(containernetworking-plugins)
   [[ ${#missing[@]} -gt 0 ]] || return 0
   if ! root; then
@@ -81,4 +90,4 @@ bpffs() {
 
 root() { [[ $EUID -eq 0 ]]; }
 
-main
+main "$@"
