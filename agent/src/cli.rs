@@ -39,7 +39,7 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     /// Guard and observe until told to stop; what is attached then stays in force
-    Run(Run),
+    Run(Box<Run>),
     /// Find out what the node can do, by doing it
     Probe {
         /// Form of the answer
@@ -157,7 +157,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return usage::refuse(&error),
     };
     match command {
-        Command::Run(options) => agent(options),
+        Command::Run(options) => agent(*options),
         Command::Probe { output, bpffs } => {
             print!("{}", show::show_gates(&gates(&bpffs.bpffs), output.into()));
             ExitCode::SUCCESS
