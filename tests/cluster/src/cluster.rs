@@ -110,6 +110,8 @@ impl Cluster {
             client.name(),
             1500,
         ))?;
+        // Without it the wire takes no frame that a flood redirects (see `stoq_lab::flood`).
+        wire.offload("client", "gro on")?;
         netns.ip_batch(&topology::control_plane(&plan))?;
         client.ip_batch(&topology::client(&plan))?;
         let control_plane = ControlPlane::prepare(name, netns, &names, options.audit)?;

@@ -44,7 +44,7 @@ fn test_box(lab: &Path) -> Result<Image> {
 }
 
 /// A program as `cargo build --bins` has left it beside the program that runs, or a directory above it.
-pub(crate) fn built(program: &str) -> Result<PathBuf> {
+pub fn built(program: &str) -> Result<PathBuf> {
     let current = std::env::current_exe()?;
     let beside = current
         .ancestors()
