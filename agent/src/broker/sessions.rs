@@ -287,7 +287,7 @@ fn may<'a>(
         return Err(refused(Reason::NoEndpoint, text));
     };
     if !caller.is_of(&offer.pod, &offer.users) {
-        let text = format!("{endpoint} does not belong to {caller}");
+        let text = format!("{caller} has no right to {endpoint}");
         return Err(refused(Reason::NotYours, text));
     }
     match &offer.closed {
