@@ -43,16 +43,17 @@ fn sixty_five_thousand_live_flows_cost_little() {
     let scrapes = scrapes(&agent);
     let share = idle_share(&agent);
     assert_eq!(live(&agent), f64::from(FLOWS), "still live");
-    let (resident, peak) = ["VmRSS:", "VmHWM:"]
-        .map(|field| mebibytes(&agent, field))
-        .into();
+    let [resident, peak, code] =
+        ["VmRSS:", "VmHWM:", "RssFile:"].map(|field| mebibytes(&agent, field));
     eprintln!(
-        "RSS {resident:.1} MiB (peak {peak:.1}), idle {:.2} % of one core",
+        "RSS {resident:.1} MiB (peak {peak:.1}), {code:.1} of it code, idle {:.2} % of one core",
         share * 100.0
     );
     let [min, median, max] = scrapes.map(|time| time.as_secs_f64() * 1e3);
     eprintln!("scrape {min:.1}/{median:.1}/{max:.1} ms (min/median/max of {SCRAPES})");
-    assert!(resident <= 25.0, "RSS: {resident} MiB");
+    // The code comes on top: 15 MiB in a release, 23 in a debug build.
+    let own = resident - code;
+    assert!(own <= 12.0, "{own} MiB beside the code");
     assert!(max <= 50.0, "scrape: {max} ms");
     assert!(share <= 0.01, "idle: {share} of one core");
 }
