@@ -1,0 +1,228 @@
+//! STOQ on two nodes: what is applied is enforced, and nothing that goes down takes it away.
+// Clippy takes only the #[test] functions themselves for tests.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/probe.rs"]
+mod probe;
+#[path = "support/scene.rs"]
+mod scene;
+
+use std::fs;
+use std::time::Duration;
+
+use probe::{Answers, until};
+use scene::{
+    ECHO, SOON, Streams, cluster, condition, echoes, get, is, plain, transport, wait_transport,
+};
+use serde_json::json;
+use stoq_cluster::stoq::{self, Program};
+use stoq_cluster::{Cluster, ClusterOptions, NodeOptions, images, rbac, turn};
+use stoq_lab::wait_for;
+
+/// How often it is measured from a command to its effect.
+const ROUNDS: usize = 20;
+
+#[test]
+fn what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_trace() {
+    let name = "what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_trace";
+    let Some(_turn) = turn(name) else {
+        return;
+    };
+    let cluster = cluster(ClusterOptions {
+        audit: true,
+        ..plain(2)
+    });
+    let echoes = echoes(&cluster);
+    let deny = transport("echo", ECHO, &json!({}));
+    let allow = transport("echo", ECHO, &json!({"filter": {"mode": "Enforce"}}));
+    let (mut applied, mut changed) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        applied.push(until(&cluster, &echoes, Answers::None, || {
+            cluster.apply(&deny).unwrap();
+        }));
+        if round == 0 {
+            assert_all_say_so(&cluster);
+        }
+        changed.push(until(&cluster, &echoes, Answers::All, || {
+            cluster.apply(&allow).unwrap();
+        }));
+        changed.push(until(&cluster, &echoes, Answers::None, || {
+            cluster.apply(&deny).unwrap();
+        }));
+        until(&cluster, &echoes, Answers::All, || {
+            cluster.kubectl(&["delete", "stq", "echo"]).unwrap();
+        });
+    }
+    pause_twice(&cluster, echoes[0]);
+    cluster.kubectl(&["delete", "stq", "echo"]).unwrap();
+    tell("from apply to enforced", &mut applied);
+    tell("from a changed filter to enforced", &mut changed);
+    // On a machine that is not ours alone these are bounds for what is broken, not for what is slow.
+    assert!(applied.iter().all(|took| *took < Duration::from_secs(5)));
+    assert_nothing_left(&cluster);
+    assert_every_right_was_used(&cluster);
+}
+
+/// The kill switch of node-a, and back: what was told of it the second time is told of again.
+fn pause_twice(cluster: &Cluster, echo: std::net::SocketAddr) {
+    let pause = |paused: bool| {
+        let patch = json!({"spec": {"paused": paused}}).to_string();
+        let words = [
+            "patch",
+            "stoqnode",
+            "node-a",
+            "--type=merge",
+            "--patch",
+            &patch,
+        ];
+        cluster.kubectl(&words).unwrap();
+    };
+    cluster.apply(&transport("echo", ECHO, &json!({}))).unwrap();
+    until(cluster, &[echo], Answers::None, || ());
+    for _ in 0..2 {
+        until(cluster, &[echo], Answers::All, || pause(true));
+        wait_transport(cluster, "echo", "a paused node", |status| {
+            let failures = status["failures"].as_array()?;
+            let paused = failures.iter().any(|one| one["reason"] == "Paused");
+            (paused && is(status, "Ready", "False")).then_some(())
+        });
+        until(cluster, &[echo], Answers::None, || pause(false));
+        wait_transport(cluster, "echo", "no paused node", |status| {
+            (is(status, "Ready", "True") && is(status, "Degraded", "False")).then_some(())
+        });
+    }
+}
+
+/// What deploy/ grants and nobody needs is too much.
+fn assert_every_right_was_used(cluster: &Cluster) {
+    let manifest = fs::read_to_string(stoq::manifests().join("20-rbac.yaml")).unwrap();
+    let rules = rbac::rules(&manifest).unwrap();
+    let used = cluster.control_plane.uses().unwrap();
+    assert_eq!(rbac::unused(&rules, &used), [""; 0]);
+}
+
+fn tell(what: &str, took: &mut [Duration]) {
+    took.sort();
+    let p99 = took[(took.len() * 99).div_ceil(100) - 1];
+    let (least, median, most) = (took[0], took[took.len() / 2], took[took.len() - 1]);
+    println!("{what}: min {least:.2?}, median {median:.2?}, p99 {p99:.2?}, max {most:.2?}");
+}
+
+/// The transport, both nodes, and what kubectl shows of them.
+fn assert_all_say_so(cluster: &Cluster) {
+    wait_transport(cluster, "echo", "two nodes in native XDP", |status| {
+        let whole = status["summary"] == json!({"nodes": "2/2", "mode": "Native"});
+        let fine = is(status, "Ready", "True") && is(status, "Degraded", "False");
+        (whole && fine && status["pods"] == 2).then_some(())
+    });
+    wait_for("labels", SOON, || {
+        let node = get(cluster, "node", "node-a");
+        (node["metadata"]["labels"]["stoq.io/xdp"] == "native").then_some(())
+    })
+    .unwrap();
+    let shown = cluster.kubectl(&["get", "stq,stoqnodes"]).unwrap();
+    println!("{shown}");
+}
+
+/// Neither pins nor relays nor programs of ours are on any node.
+fn assert_nothing_left(cluster: &Cluster) {
+    for node in cluster.nodes() {
+        wait_for("bare hooks", SOON, || {
+            let pins = node.exec(&["ls", "/sys/fs/bpf"]).ok()?;
+            let links = node.exec(&["ip", "-details", "link"]).ok()?;
+            let tidy =
+                !pins.contains("stoq") && !links.contains("stoq") && !links.contains("prog/xdp");
+            tidy.then_some(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replaced() {
+    let name = "no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replaced";
+    let Some(_turn) = turn(name) else {
+        return;
+    };
+    let cluster = cluster(plain(2));
+    stoq::load(
+        &cluster,
+        Program::Agent,
+        "next",
+        &images::built("stoq-agent").unwrap(),
+    )
+    .unwrap();
+    let streams = streams(&cluster, "number", 5000, 100);
+    stoq::roll(&cluster, Program::Agent, "next").unwrap();
+    let node = cluster.node("node-a").unwrap();
+    node.restart_kubelet().unwrap();
+    node.restart_containerd().unwrap();
+    cluster.wait_ready().unwrap();
+    // The honest ones, and the denied ones, which come as far as the guard.
+    let rate = wait_transport(&cluster, "number", "the rate in the status", |status| {
+        let rate = status["traffic"]["packetsPerSecond"].as_i64()?;
+        (4750..=5350).contains(&rate).then_some(rate)
+    });
+    println!("packetsPerSecond {rate} of 5000 sent");
+    streams.assert_whole_and_filtered(Duration::from_secs(200));
+}
+
+/// Streams to a pod on node-a, guarded by a transport of its name.
+fn streams<'a>(cluster: &'a Cluster, name: &str, rate: u64, seconds: u32) -> Streams<'a> {
+    cluster
+        .apply(&transport(name, scene::NUMBER, &json!({})))
+        .unwrap();
+    Streams::start(cluster, name, "node-a", rate, seconds, || {
+        wait_transport(cluster, name, "a guarded pod", |status| {
+            let guarded = status["pods"] == 1 && status["nodes"]["native"] == 1;
+            (guarded && is(status, "Ready", "True")).then_some(())
+        });
+    })
+}
+
+#[test]
+fn nodes_that_can_do_less_say_why_and_let_traffic_flow() {
+    let Some(_turn) = turn("nodes_that_can_do_less_say_why_and_let_traffic_flow") else {
+        return;
+    };
+    let without_bpffs = NodeOptions {
+        bpffs: false,
+        ..NodeOptions::default()
+    };
+    let jumbo = NodeOptions {
+        mtu: 9000,
+        ..NodeOptions::default()
+    };
+    let cluster = cluster(ClusterOptions {
+        nodes: vec![without_bpffs, jumbo],
+        ..ClusterOptions::default()
+    });
+    let echoes = echoes(&cluster);
+    cluster.apply(&transport("echo", ECHO, &json!({}))).unwrap();
+    wait_transport(&cluster, "echo", "two nodes that do less", |status| {
+        let reason = |node: &str| {
+            let failures = status["failures"].as_array()?;
+            let failure = failures.iter().find(|one| one["node"] == node)?;
+            Some(failure["reason"].as_str()?.to_owned())
+        };
+        let told = reason("node-a").is_some() && reason("node-b").as_deref() == Some("MtuTooLarge");
+        (told && is(status, "Degraded", "True")).then_some(())
+    });
+    let described = cluster.kubectl(&["describe", "stq", "echo"]).unwrap();
+    println!("{described}");
+    assert!(described.contains("Peer MTU is too large"), "{described}");
+
+    let require = json!({"acceleration": {"xdp": "Require"}});
+    cluster.apply(&transport("echo", ECHO, &require)).unwrap();
+    let words = wait_transport(&cluster, "echo", "Ready=False", |status| {
+        let ready = condition(status, "Ready")?;
+        let words = ready["message"].as_str()?;
+        let kernels = words.contains("Peer MTU") || words.contains("bpffs");
+        (ready["status"] == "False" && kernels).then(|| words.to_owned())
+    });
+    println!("Ready=False: {words}");
+    for echo in echoes {
+        let asked = cluster.client.run(|| stoq_lab::echo::ask(echo, SOON));
+        asked.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,248 @@
+//! What comes from outside, a flood, and pods and nodes that move.
+// Clippy takes only the #[test] functions themselves for tests.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/probe.rs"]
+mod probe;
+#[path = "support/scene.rs"]
+mod scene;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use probe::{Answers, until};
+use scene::{ECHO, SOON, cluster, get, is, plain, transport, wait_transport};
+use serde_json::{Value, json};
+use stoq_cluster::topology::UPLINK;
+use stoq_cluster::{Cluster, Node, images, turn};
+use stoq_lab::quic::LoadReport;
+use stoq_lab::{Process, tool, wait_for};
+
+const QUIC: u16 = 4433;
+const LOCAL: u16 = 30_433;
+const ANYWHERE: u16 = 30_434;
+/// How long connections are there before a flood.
+const AHEAD: Duration = Duration::from_secs(2);
+
+#[test]
+fn connections_keep_their_goodput_while_pod_and_node_ports_are_flooded() {
+    let Some(_turn) = turn("connections_keep_their_goodput_while_pod_and_node_ports_are_flooded")
+    else {
+        return;
+    };
+    let cluster = cluster(plain(2));
+    let pod = quic(&cluster);
+    let (a, b) = (
+        cluster.node("node-a").unwrap(),
+        cluster.node("node-b").unwrap(),
+    );
+    for (way, node, target) in [
+        ("the pod's own address", a, SocketAddr::from((pod, QUIC))),
+        (
+            "externalTrafficPolicy Local",
+            a,
+            (a.address(), LOCAL).into(),
+        ),
+        (
+            "Cluster, a node with the pod",
+            a,
+            (a.address(), ANYWHERE).into(),
+        ),
+        (
+            "Cluster, a node without it",
+            b,
+            (b.address(), ANYWHERE).into(),
+        ),
+    ] {
+        let load = load(&cluster, target);
+        // Strangers find no room in a flood: connections are there before it.
+        let begun = Instant::now();
+        let ahead = || (begun.elapsed() >= AHEAD).then_some(());
+        wait_for("connections", SOON, ahead).unwrap();
+        let flood = flood(&cluster, node, target);
+        let report: LoadReport = load.report(SOON).unwrap();
+        drop(flood);
+        println!(
+            "{way}: {} answered, {} failed, {:.1} Mbit/s",
+            report.ok,
+            report.failed,
+            report.goodput_bps / 1e6
+        );
+        let kept = report.ok as f64 / (report.ok + report.failed) as f64;
+        assert!(
+            kept >= 0.99,
+            "{way}: {kept:.3}\n{}",
+            scene::story(&cluster, "quic")
+        );
+    }
+    let dropped = wait_transport(&cluster, "quic", "drops in the status", |status| {
+        let dropped = status["traffic"]["droppedPerSecond"].as_i64()?;
+        (dropped > 0).then_some(dropped)
+    });
+    println!("droppedPerSecond {dropped}");
+}
+
+/// A QUIC server on node-a, guarded; its address.
+fn quic(cluster: &Cluster) -> Ipv4Addr {
+    let directory = cluster.control_plane.directory().join("identity");
+    std::fs::create_dir(&directory).unwrap();
+    tool::run(
+        Command::new(images::built("lab").unwrap())
+            .arg("identity")
+            .arg(&directory),
+    )
+    .unwrap();
+    let files = ["cert.pem", "key.pem"]
+        .map(|file| format!("--from-file={}", directory.join(file).display()));
+    let secret = ["create", "secret", "generic", "identity"];
+    cluster
+        .kubectl(&[&secret[..], &[&files[0], &files[1]]].concat())
+        .unwrap();
+    cluster.apply(include_str!("quic.yaml")).unwrap();
+    let limits = json!({"unestablished": {"packetsPerSecond": 1000, "initialsPerSecond": 200}});
+    let spec = json!({
+        "ports": [{"port": QUIC}], "filter": {"mode": "Enforce", "deny": ["203.0.113.0/24"], "limits": limits},
+    });
+    cluster.apply(&transport("quic", QUIC, &spec)).unwrap();
+    wait_transport(cluster, "quic", "both front ends in force", |status| {
+        let front_ends = status["frontEnds"].as_array()?.len() == 2;
+        // The front end of policy Cluster concerns the node without the pod too.
+        let everywhere = status["summary"]["nodes"] == "2/2";
+        (front_ends && everywhere && is(status, "Ready", "True")).then_some(())
+    });
+    cluster
+        .kubectl(&["wait", "pod/quic", "--for=condition=Ready", "--timeout=90s"])
+        .unwrap();
+    let ip = get(cluster, "pod", "quic")["status"]["podIP"].clone();
+    ip.as_str().unwrap().parse().unwrap()
+}
+
+/// Twenty thousand packets a second, until it is told to end.
+fn flood(cluster: &Cluster, node: &Node, target: SocketAddr) -> Process {
+    let path = format!("/sys/class/net/{UPLINK}/address");
+    let mac = node.exec(&["cat", &path]).unwrap();
+    let mut flood = Command::new(images::built("flood").unwrap());
+    flood.arg("--netns").arg(cluster.client.path());
+    flood
+        .args(["--interface=eth0", "--rate=20000", "--to"])
+        .arg(target.to_string());
+    Process::start(flood.args(["--mac", mac.trim()])).unwrap()
+}
+
+/// Ten connections, for eight seconds.
+fn load(cluster: &Cluster, target: SocketAddr) -> Process {
+    let ca = cluster.control_plane.directory().join("identity/ca.pem");
+    let mut load = cluster.client.command(images::built("lab").unwrap());
+    load.args(["load", "--target"])
+        .arg(target.to_string())
+        .arg("--ca")
+        .arg(ca);
+    load.args([
+        "--clients=10",
+        "--rate=500",
+        "--seconds=8",
+        "--response=2000",
+    ]);
+    Process::start(&mut load).unwrap()
+}
+
+#[test]
+fn pods_and_nodes_that_come_go_and_change_are_followed() {
+    let Some(_turn) = turn("pods_and_nodes_that_come_go_and_change_are_followed") else {
+        return;
+    };
+    let cluster = cluster(plain(2));
+    cluster.apply(include_str!("solo.yaml")).unwrap();
+    let local = r#"{"spec": {"externalTrafficPolicy": "Local"}}"#;
+    cluster
+        .kubectl(&["patch", "service", "solo", "--patch", local])
+        .unwrap();
+    cluster.apply(&transport("solo", ECHO, &json!({}))).unwrap();
+    let first = pod(&cluster, None);
+    let guarded = |pod: &Pod| until(&cluster, &[pod.echo()], Answers::None, || ());
+    guarded(&first);
+
+    cluster.kubectl(&["delete", "pod", &first.name]).unwrap();
+    let second = pod(&cluster, Some(&first));
+    println!("another pod guarded after {:.2?}", guarded(&second));
+
+    // The Deployment makes another one in its place.
+    let relabelled = until(&cluster, &[second.echo()], Answers::All, || {
+        cluster
+            .kubectl(&["label", "--overwrite", "pod", &second.name, "app=other"])
+            .unwrap();
+    });
+    println!("a pod let go after {relabelled:.2?}");
+
+    let there = r#"{"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "node-b"}}}}}"#;
+    cluster
+        .kubectl(&["patch", "deployment", "solo", "--patch", there])
+        .unwrap();
+    let moved = wait_for("a pod on node-b", SOON, || {
+        pods(&cluster).into_iter().find(|pod| pod.node == "node-b")
+    });
+    guarded(&moved.unwrap());
+    wait_transport(&cluster, "solo", "the other node alone", |status| {
+        (status["pods"] == 1 && status["nodes"]["desired"] == 1).then_some(())
+    });
+    wait_for("nothing of it on node-a", SOON, || {
+        let transports = get(&cluster, "stoqnode", "node-a")["status"]["transports"].clone();
+        let count = transports.as_array().map_or(0, Vec::len);
+        (count == 0).then_some(())
+    })
+    .unwrap();
+
+    let drain = [
+        "drain",
+        "node-b",
+        "--ignore-daemonsets",
+        "--force",
+        "--delete-emptydir-data",
+    ];
+    cluster.kubectl(&drain).unwrap();
+    cluster.node("node-b").unwrap().kill();
+    cluster.kubectl(&["delete", "node", "node-b"]).unwrap();
+    wait_for("no StoqNode of a node that has gone", SOON, || {
+        let nodes = cluster
+            .kubectl(&["get", "stoqnodes", "--output=name"])
+            .unwrap();
+        (nodes.trim() == "stoqnode.stoq.io/node-a").then_some(())
+    })
+    .unwrap();
+}
+
+#[derive(Debug)]
+struct Pod {
+    name: String,
+    node: String,
+    ip: Ipv4Addr,
+}
+
+impl Pod {
+    fn echo(&self) -> SocketAddr {
+        (self.ip, ECHO).into()
+    }
+}
+
+/// The echo's pod, once it is another than this one.
+fn pod(cluster: &Cluster, other: Option<&Pod>) -> Pod {
+    let is_other = |pod: &Pod| other.is_none_or(|other| other.name != pod.name);
+    wait_for("a pod", SOON, || pods(cluster).into_iter().find(is_other)).unwrap()
+}
+
+/// Its pods that are ready.
+fn pods(cluster: &Cluster) -> Vec<Pod> {
+    let said = cluster.kubectl(&["get", "pods", "--selector=app=solo", "--output=json"]);
+    let list: Value = serde_json::from_str(&said.unwrap()).unwrap();
+    let items = list["items"].as_array().unwrap().iter();
+    let ready = items.filter(|pod| is(&pod["status"], "Ready", "True"));
+    let pods = ready
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .map(|pod| Pod {
+            name: pod["metadata"]["name"].as_str().unwrap().to_owned(),
+            node: pod["spec"]["nodeName"].as_str().unwrap().to_owned(),
+            ip: pod["status"]["podIP"].as_str().unwrap().parse().unwrap(),
+        });
+    pods.collect()
+}

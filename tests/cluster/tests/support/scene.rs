@@ -1,0 +1,217 @@
+//! A cluster with STOQ on it, a service to be guarded, and clients of whom one is denied.
+// Each test file that includes this one uses a part of it; clippy takes only the #[test] functions
+// themselves for tests.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stoq_cluster::{Cluster, ClusterOptions, images, stoq};
+use stoq_lab::number::{NumberReceived, NumberSent};
+use stoq_lab::{Process, wait_for};
+
+/// For what takes the machinery of a cluster some seconds, on a busy machine more.
+pub const SOON: Duration = Duration::from_secs(90);
+/// Where the echo listens, and the NodePort that leads there.
+pub const ECHO: u16 = 9000;
+/// See [`ECHO`].
+pub const NODE_PORT: u16 = 30_900;
+/// Where numbered packets are received.
+pub const NUMBER: u16 = 5000;
+/// A source that transports deny.
+pub const DENIED: Ipv4Addr = Ipv4Addr::new(198, 18, 66, 6);
+
+/// A cluster with STOQ installed.
+pub fn cluster(options: ClusterOptions) -> Cluster {
+    let cluster = Cluster::start_with(options).unwrap();
+    stoq::install(&cluster).unwrap();
+    cluster
+}
+
+/// A transport for the pods of an app; the fields of `spec` replace its own.
+pub fn transport(name: &str, port: u16, spec: &Value) -> String {
+    let mut all = json!({
+        "podSelector": {"matchLabels": {"app": name}},
+        "ports": [{"port": port, "protocol": "UDP"}],
+        "filter": {"mode": "Enforce", "deny": [format!("{DENIED}/32")]},
+    });
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        all[field] = value.clone();
+    }
+    object("stoq.io/v1alpha1", "StoqTransport", name, "spec", &all)
+}
+
+fn object(version: &str, kind: &str, name: &str, field: &str, value: &Value) -> String {
+    json!({
+        "apiVersion": version, "kind": kind,
+        "metadata": {"name": name, "namespace": "default"}, field: value,
+    })
+    .to_string()
+}
+
+/// What the API server has of an object.
+pub fn get(cluster: &Cluster, kind: &str, name: &str) -> Value {
+    let said = cluster.kubectl(&["get", kind, name, "--output=json"]);
+    serde_json::from_str(&said.unwrap()).unwrap()
+}
+
+/// Waits until a transport says what is looked for.
+pub fn wait_transport<T>(
+    cluster: &Cluster,
+    name: &str,
+    what: &str,
+    mut look: impl FnMut(&Value) -> Option<T>,
+) -> T {
+    let found = wait_for(what, SOON, || look(&get(cluster, "stq", name)["status"]));
+    found.unwrap_or_else(|error| panic!("{error}\n{}", story(cluster, name)))
+}
+
+/// What STOQ and the cluster say of it all, for a test that failed.
+pub fn story(cluster: &Cluster, transport: &str) -> String {
+    let asked: [&[&str]; 5] = [
+        &["describe", "stq", transport],
+        &["get", "stoqnodes", "--output=yaml"],
+        &["get", "pods", "--all-namespaces", "--output=wide"],
+        &[
+            "-n",
+            "stoq-system",
+            "logs",
+            "daemonset/stoq-agent",
+            "--tail=40",
+        ],
+        &[
+            "-n",
+            "stoq-system",
+            "logs",
+            "deployment/stoq-operator",
+            "--tail=40",
+        ],
+    ];
+    let said = asked.map(|words| {
+        cluster
+            .kubectl(words)
+            .unwrap_or_else(|error| error.to_string())
+    });
+    said.join("\n")
+}
+
+/// The status of a condition.
+pub fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = status["conditions"].as_array()?;
+    conditions.iter().find(|one| one["type"] == kind)
+}
+
+/// Whether a condition has this status.
+pub fn is(status: &Value, kind: &str, value: &str) -> bool {
+    condition(status, kind).is_some_and(|one| one["status"] == value)
+}
+
+/// Two echoes, one on each node; their addresses by the names of their nodes.
+pub fn echoes(cluster: &Cluster) -> Vec<SocketAddr> {
+    cluster.apply(include_str!("../echo.yaml")).unwrap();
+    let rollout = ["rollout", "status", "deployment/echo", "--timeout=90s"];
+    cluster.kubectl(&rollout).unwrap();
+    let line = "{range .items[*]}{.spec.nodeName} {.status.podIP}\n{end}";
+    let output = format!("--output=jsonpath={line}");
+    let said = cluster.kubectl(&["get", "pods", "--selector=app=echo", &output]);
+    let mut lines: Vec<_> = said.unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    let address = |line: &String| {
+        let ip: Ipv4Addr = line.split(' ').nth(1).unwrap().parse().unwrap();
+        SocketAddr::from((ip, ECHO))
+    };
+    lines.iter().map(address).collect()
+}
+
+/// Numbered packets from an honest and from a denied source, to a pod that counts them.
+pub struct Streams<'a> {
+    cluster: &'a Cluster,
+    name: String,
+    honest: Process,
+    denied: Process,
+}
+
+impl<'a> Streams<'a> {
+    /// Starts them: `rate` honest packets a second, and a hundred denied ones. The pod's transport
+    /// must be in force once it runs; `ready` waits for that.
+    pub fn start(
+        cluster: &'a Cluster,
+        name: &str,
+        node: &str,
+        rate: u64,
+        seconds: u32,
+        ready: impl FnOnce(),
+    ) -> Self {
+        cluster.apply(&receiver(name, node)).unwrap();
+        let pod = format!("pod/{name}");
+        cluster
+            .kubectl(&["wait", &pod, "--for=condition=Ready", "--timeout=90s"])
+            .unwrap();
+        let ip = get(cluster, "pod", name)["status"]["podIP"].clone();
+        let target = format!("--target={}:{NUMBER}", ip.as_str().unwrap());
+        ready();
+        let send = |options: &[&str]| {
+            let mut lab = cluster.client.command(images::built("lab").unwrap());
+            lab.args(["number-send", &target]).args(options);
+            Process::start(&mut lab).unwrap()
+        };
+        let seconds = format!("--seconds={seconds}");
+        let source = format!("--source={DENIED}");
+        let denied = send(&[&seconds, "--rate=100", &source]);
+        let honest = send(&[&seconds, &format!("--rate={rate}")]);
+        Self {
+            cluster,
+            name: name.to_owned(),
+            honest,
+            denied,
+        }
+    }
+
+    /// Waits for their end: every honest packet has arrived, and no other.
+    pub fn assert_whole_and_filtered(self, within: Duration) {
+        let sent: NumberSent = self.honest.report(within).unwrap();
+        let denied: NumberSent = self.denied.report(SOON).unwrap();
+        let look = || {
+            let said = self.cluster.kubectl(&["logs", &self.name]).ok()?;
+            serde_json::from_str(said.lines().last()?).ok()
+        };
+        let received: NumberReceived = wait_for("the receiver's report", SOON, look).unwrap();
+        let through: Vec<_> = received.from(DENIED.into()).collect();
+        assert!(through.is_empty(), "of {}: {through:?}", denied.sent);
+        let [honest] = &received.streams[..] else {
+            panic!("{received:?}");
+        };
+        assert_eq!((honest.received, honest.lost), (sent.sent, 0), "{honest:?}");
+        println!(
+            "{}: {} sent, 0 lost, longest gap {:.0} ms; of {} denied packets none came through",
+            self.name, sent.sent, honest.longest_gap_ms, denied.sent
+        );
+    }
+}
+
+/// A pod that ends, with its report in the log, when the honest stream has ended.
+fn receiver(name: &str, node: &str) -> String {
+    let listen = format!("0.0.0.0:{NUMBER}");
+    let command = ["lab", "number-recv", "--listen", &listen, "--until-ended=1"];
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+        "spec": {
+            "nodeName": node, "restartPolicy": "Never", "dnsPolicy": "Default",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "receiver", "image": images::BOX, "command": command,
+            }],
+        },
+    })
+    .to_string()
+}
+
+/// Nodes of the plain kind.
+pub fn plain(nodes: usize) -> ClusterOptions {
+    ClusterOptions {
+        nodes: vec![stoq_cluster::NodeOptions::default(); nodes],
+        ..ClusterOptions::default()
+    }
+}
