@@ -51,9 +51,9 @@ fn sixty_five_thousand_live_flows_cost_little() {
     );
     let [min, median, max] = scrapes.map(|time| time.as_secs_f64() * 1e3);
     eprintln!("scrape {min:.1}/{median:.1}/{max:.1} ms (min/median/max of {SCRAPES})");
-    // The code comes on top: 15 MiB in a release, 23 in a debug build.
+    // 25 MiB in all: the code comes on top, 15.3 MiB in a release, 23 in a debug build.
     let own = resident - code;
-    assert!(own <= 12.0, "{own} MiB beside the code");
+    assert!(own <= 9.5, "{own} MiB beside the code");
     assert!(max <= 50.0, "scrape: {max} ms");
     assert!(share <= 0.01, "idle: {share} of one core");
 }
