@@ -89,7 +89,7 @@ impl Default for AfXdp {
 /// What the processor's time is spent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// As [`Profile::Throughput`], which is never the worse choice.
+    /// As [`Profile::Throughput`], which takes no processor from anybody.
     #[default]
     Auto,
     /// After a packet was received or sent, looks for the next for 50 us before it sleeps. Meanwhile

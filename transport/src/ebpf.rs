@@ -1,13 +1,19 @@
 //! What this process could do with eBPF, found by trying.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use stoq_ebpf::capability::{self, State};
 
 use crate::{EbpfStatus, Gate, GateState};
 
-/// Tries everything. Takes a moment, and blocks meanwhile.
-pub(crate) fn probe() -> EbpfStatus {
+/// Tries everything, once for each process. Takes a moment, and blocks meanwhile.
+pub(crate) fn probe() -> &'static EbpfStatus {
+    static FOUND: OnceLock<EbpfStatus> = OnceLock::new();
+    FOUND.get_or_init(try_all)
+}
+
+fn try_all() -> EbpfStatus {
     let found = capability::probe(Path::new("/sys/fs/bpf")).gates;
     let gates: Vec<Gate> = { found.iter() }
         .map(|gate| Gate {

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The UDP socket could not be had.
     #[error("bind {address}: {source}")]

@@ -44,6 +44,8 @@ mod transport;
 pub use config::{AfXdp, Congestion, Identity, Profile, TransportConfig};
 pub use connection::Connection;
 pub use error::Error;
+/// What a [`Connection`] gives access to, so that all of its types have a name.
+pub use quinn;
 pub use quinn::{
     ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError, ZeroRttAccepted,
     rustls::pki_types::{CertificateDer, PrivateKeyDer},

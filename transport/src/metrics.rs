@@ -25,7 +25,8 @@ pub struct Metrics {
     pub af_xdp: AfXdpCounts,
     /// Datagrams that came by UDP.
     pub udp_datagrams: u64,
-    /// All connections together, those that are gone included.
+    /// All connections together, those that are gone included. What streams carried after the last handle
+    /// of their connection was dropped is not in it.
     pub total: Traffic,
     /// The connections that somebody has a handle of.
     pub connections: Vec<ConnectionMetrics>,

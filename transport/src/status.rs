@@ -5,7 +5,8 @@
 pub struct EbpfStatus {
     /// Whether XDP programs can be put onto interfaces, in the driver or in the stack.
     pub xdp_available: bool,
-    /// Whether AF_XDP sockets can be made and bound.
+    /// Whether packets can come by AF_XDP: this process can make and bind such sockets, as the gate
+    /// `af-xdp` says, or the transport has one from the agent by now.
     pub af_xdp_available: bool,
     /// Every capability that was tried, and what the kernel said to it.
     pub gates: Vec<Gate>,

@@ -3,10 +3,12 @@
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use quinn::{ConnectionError, Endpoint, TokioRuntime, VarInt, ZeroRttAccepted};
+use quinn::{ConnectionError, Endpoint, Incoming, TokioRuntime, VarInt, ZeroRttAccepted};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::af_xdp::{Asking, Sockets};
 use crate::metrics::{Metrics, Observer};
@@ -27,6 +29,11 @@ pub struct StoqTransport {
 
 /// Most handshakes at a time; others wait to begin.
 const HANDSHAKES: usize = 1024;
+/// As many, and whoever comes must show first that its address is its own (RFC 9000, section 8.1.2): what
+/// is sent with addresses of others then keeps nobody out.
+const UNPROVEN_HANDSHAKES: usize = 64;
+/// Whoever takes longer for its handshake is not waited for.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 impl StoqTransport {
     /// Binds, and is ready to connect, if there are roots, and to accept, if there is an identity.
@@ -113,7 +120,11 @@ impl StoqTransport {
             let room = open && handshakes.len() < HANDSHAKES;
             tokio::select! {
                 incoming = self.endpoint.accept(), if room => match incoming {
-                    Some(incoming) => drop(handshakes.spawn(incoming.into_future())),
+                    Some(incoming) if handshakes.len() >= UNPROVEN_HANDSHAKES && incoming.may_retry() => {
+                        // It fails only where it may not be done.
+                        drop(incoming.retry());
+                    }
+                    Some(incoming) => drop(handshakes.spawn(handshake(incoming))),
                     None => open = false,
                 },
                 Some(done) = handshakes.join_next() => {
@@ -147,7 +158,10 @@ impl StoqTransport {
 
     /// What this process could do with eBPF; `None` without the feature `ebpf`.
     pub fn get_ebpf_status(&self) -> Option<EbpfStatus> {
-        self.ebpf.clone()
+        let mut status = self.ebpf.clone()?;
+        // From the agent, as a rule in a process that could not make one.
+        status.af_xdp_available |= matches!(self.backend(), Backend::AfXdp { .. });
+        Some(status)
     }
 
     /// What packets are received by now, and why by nothing faster.
@@ -178,10 +192,16 @@ impl StoqTransport {
     }
 }
 
+async fn handshake(incoming: Incoming) -> Result<quinn::Connection, ConnectionError> {
+    let done = timeout(HANDSHAKE, incoming.into_future());
+    done.await.unwrap_or(Err(ConnectionError::TimedOut))
+}
+
 #[cfg(feature = "ebpf")]
 async fn probe() -> Option<EbpfStatus> {
     // A probe that panicked has found out nothing.
-    tokio::task::spawn_blocking(crate::ebpf::probe).await.ok()
+    let found = tokio::task::spawn_blocking(crate::ebpf::probe).await.ok()?;
+    Some(found.clone())
 }
 
 #[cfg(not(feature = "ebpf"))]
