@@ -41,7 +41,9 @@ impl Scene {
                 .kubectl(&["wait", "--for=condition=Established", &name])
                 .unwrap();
         }
-        cluster.apply(include_str!("rights.yaml")).unwrap();
+        cluster.apply(include_str!("scene.yaml")).unwrap();
+        let rights = include_str!("../../../../deploy/20-rbac.yaml");
+        cluster.apply(rights).unwrap();
         let proxy = || Proxy::start(cluster.netns(), topology::API);
         let proxy = lab.node.run(proxy).unwrap().unwrap();
         write_kubeconfig(&lab, &cluster, &proxy);

@@ -47,7 +47,7 @@ impl Stage {
         let kubectl = |arguments: &[&str]| control_plane.kubectl(arguments).unwrap();
         kubectl(&["wait", "--for=condition=Established", "crd", "--all"]);
         kubectl(&["create", "namespace", "stoq-system"]);
-        let rights = include_str!("operator-rbac.yaml");
+        let rights = include_str!("../../../../deploy/20-rbac.yaml");
         control_plane.apply(rights).unwrap();
         let account = ["-n", "stoq-system", "create", "token", "stoq-operator"];
         let token = wait_for("token", SOON, || control_plane.kubectl(&account).ok()).unwrap();
