@@ -213,7 +213,7 @@ fn hardware(status: &Status) -> Hardwares {
     let each = uplinks.map(|one| {
         let hardware = Hardware {
             driver: kernel::driver(&one.name).unwrap_or_default(),
-            queues: None,
+            queues: kernel::queues(&one.name).ok().map(i64::from),
         };
         (one.name.clone(), hardware)
     });
