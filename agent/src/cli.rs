@@ -5,7 +5,6 @@ mod cluster;
 mod usage;
 
 use std::fmt::Display;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use stoq_agent::report::gate_status;
 use stoq_agent::run::{self, RunOptions};
 use stoq_agent::show::{self, Output};
 use stoq_agent::{files, status::GateStatus};
+use stoq_daemon::Log;
 use stoq_ebpf::capability;
 use stoq_ebpf::kernel::interface;
 
@@ -126,13 +126,6 @@ struct Run {
 const SESSION_MEMORY: u64 = 64 << 20;
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-enum Log {
-    #[default]
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
 enum Format {
     #[default]
     Table,
@@ -189,7 +182,7 @@ fn fail(code: u8, what: impl Display) -> ExitCode {
 }
 
 fn agent(options: Run) -> ExitCode {
-    log(options.log);
+    options.log.init();
     let source = match options.cluster.source(options.standalone) {
         Ok(source) => source,
         Err(why) => return fail(2, why),
@@ -228,19 +221,6 @@ fn agent(options: Run) -> ExitCode {
     match runtime.block_on(run::run(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(2, error),
-    }
-}
-
-fn log(form: Log) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STOQ_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match form {
-        Log::Text => builder.init(),
-        Log::Json => builder.json().init(),
     }
 }
 

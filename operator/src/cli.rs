@@ -1,11 +1,11 @@
 //! The command line.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use stoq_daemon::Log;
 use stoq_operator::run::{self, RunOptions};
 
 /// Sums up on each StoqTransport what all nodes say of it.
@@ -54,17 +54,10 @@ struct Run {
     log: Log,
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
-enum Log {
-    #[default]
-    Text,
-    Json,
-}
-
 /// Runs the command. Exit code 2: it could not start.
 pub(crate) fn main() -> ExitCode {
     let Command::Run(options) = Cli::parse().command;
-    log(options.log);
+    options.log.init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(4)
@@ -100,19 +93,6 @@ impl From<Run> for RunOptions {
 fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
-}
-
-fn log(form: Log) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STOQ_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match form {
-        Log::Text => builder.init(),
-        Log::Json => builder.json().init(),
-    }
 }
 
 /// As in 180s or 3m.
