@@ -126,9 +126,6 @@ pub struct Packet {
     /// Header of its first QUIC packet; [`Header::NONE`] for plain UDP and for
     /// an empty datagram.
     pub header: Header,
-    /// Its source's address was replaced on the way by a node's: the node that
-    /// received it has checked the source.
-    pub masqueraded: bool,
 }
 
 /// The tables the guard reads and charges, for one packet.
@@ -139,6 +136,10 @@ pub trait Tables {
     fn established(&mut self) -> bool;
     /// What the CIDRs say of the source: bits of [`cidr_flag`].
     fn cidr(&mut self, v6: bool) -> u32;
+    /// Whether the source's address may be one that a node put in its place: the
+    /// node that received the packet has checked the source then. Asked only
+    /// where it would be dropped for its source, or others pay for it.
+    fn masqueraded(&mut self) -> bool;
     /// The source's buckets; full ones for a source not seen before.
     fn source(&mut self) -> Buckets;
     /// The buckets shared by all that is not established.
@@ -160,7 +161,7 @@ pub struct Charge {
     pub now: u64,
 }
 
-/// What the CIDRs may say besides a verdict: no per-source limits.
+/// What is said of a source besides a verdict: no per-source limits.
 const EXEMPT: u32 = u32::MAX;
 
 /// Decides on one packet. `now` is the coarse clock in ns. A packet that is
@@ -168,17 +169,20 @@ const EXEMPT: u32 = u32::MAX;
 #[inline(always)]
 pub fn guard<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T, now: u64) -> Verdict {
     let now = now << 4;
-    let says = cidr(packet, policy, tables);
+    let mut says = cidr(packet, policy, tables);
     if says != Verdict::PASS.0 && says != EXEMPT {
-        return Verdict(says);
+        if !tables.masqueraded() {
+            return Verdict(says);
+        }
+        says = EXEMPT;
     }
     let sane = sanity(packet, policy, tables);
     if !sane.passes() {
         return sane;
     }
     let initial = packet.header.is(Kind::Initial) as u32;
-    let exempt = packet.masqueraded || says == EXEMPT;
-    let by_source = !exempt && policy.source_packet | policy.source_initial != 0;
+    let limited = policy.source_packet | policy.source_initial != 0;
+    let mut by_source = limited && says != EXEMPT;
     let source = charge(
         packet,
         initial,
@@ -189,14 +193,18 @@ pub fn guard<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T, now: u
     if by_source {
         let bucket = over(&tables.source(), &source, policy.burst);
         if bucket != 0 {
-            return Verdict(Reason::SourceRate as u32 + bucket);
+            if !tables.masqueraded() {
+                return Verdict(Reason::SourceRate as u32 + bucket);
+            }
+            by_source = false;
         }
     }
     let bucket = unestablished(packet, initial, policy, tables, now);
     if bucket != 0 {
         return Verdict(Reason::UnestablishedRate as u32 + bucket);
     }
-    if by_source {
+    // Others of a node's prefix must not pay for what it has masqueraded.
+    if by_source && !(policy.has_wide_sources(packet.v6) && tables.masqueraded()) {
         tables.charge_source(&source);
     }
     Verdict::PASS
@@ -210,7 +218,7 @@ fn cidr<T: Tables>(packet: &Packet, policy: &Policy, tables: &mut T) -> u32 {
     } else {
         policy_flag::CIDR_V4
     };
-    if packet.masqueraded || policy.flags & (any | policy_flag::ALLOW_LIST) == 0 {
+    if policy.flags & (any | policy_flag::ALLOW_LIST) == 0 {
         return Verdict::PASS.0;
     }
     let says = if policy.flags & any == 0 {

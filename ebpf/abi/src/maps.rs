@@ -178,6 +178,19 @@ pub struct Policy {
     pub source_v6: Addr,
 }
 
+impl Policy {
+    /// Whether a source may be more than one address.
+    #[inline(always)]
+    pub const fn has_wide_sources(&self, v6: bool) -> bool {
+        if v6 {
+            let [a, b, c, d] = self.source_v6;
+            a & b & c & d != u32::MAX
+        } else {
+            self.source_v4 != u32::MAX
+        }
+    }
+}
+
 /// Two token buckets as theoretical arrival times (the generic cell rate
 /// algorithm, ITU-T I.371, A): a bucket is full while its time is past. One
 /// addition charges it, so many CPUs can without a lock.

@@ -177,7 +177,7 @@ fn an_allow_list_of_one_family_shuts_the_other_out_unasked() {
         ..Told::default()
     };
     assert_eq!(verdict(&v6, &policy, &mut tables), Some(Reason::NotAllowed));
-    assert!(tables.asked.is_empty(), "{:?}", tables.asked);
+    assert_eq!(tables.asked, ["masqueraded"]);
     assert_eq!(verdict(&initial(), &policy, &mut tables), None);
 }
 
@@ -205,33 +205,60 @@ fn an_exempt_source_pays_no_per_source_limit_but_the_shared_ones() {
 }
 
 #[test]
-fn a_masqueraded_packet_skips_cidrs_and_sources_but_neither_sanity_nor_budgets() {
-    let masqueraded = Packet {
-        masqueraded: true,
-        ..initial()
-    };
+fn a_masqueraded_packet_is_spared_cidrs_and_sources_but_neither_sanity_nor_budgets() {
     let small = Packet {
         len: 1000,
-        ..masqueraded
+        ..initial()
     };
-    let cidr = cidr_flag::DENY;
-    let mut tables = Told {
-        cidr,
-        source: spent(SPENT, SPENT),
-        ..Told::default()
-    };
-    assert_eq!(verdict(&masqueraded, &strict(), &mut tables), None);
-    assert_eq!(
-        tables.asked,
-        ["established", "unestablished", "charge_unestablished"]
-    );
-    assert_eq!(
-        verdict(&small, &strict(), &mut tables),
-        Some(Reason::ShortInitial)
-    );
-    tables.unestablished = spent(0, SPENT);
-    let reason = verdict(&masqueraded, &strict(), &mut tables);
-    assert_eq!(reason, Some(Reason::UnestablishedInitialRate));
+    let budgets = ["established", "unestablished", "charge_unestablished"];
+    for (cidr, source, asked) in [
+        (cidr_flag::DENY, spent(0, 0), &["cidr", "masqueraded"][..]),
+        (0, spent(0, 0), &["cidr", "masqueraded"]),
+        (
+            cidr_flag::ALLOW,
+            spent(SPENT, 0),
+            &["cidr", "source", "masqueraded"],
+        ),
+        (
+            cidr_flag::ALLOW,
+            spent(0, SPENT),
+            &["cidr", "source", "masqueraded"],
+        ),
+    ] {
+        let mut tables = Told {
+            cidr,
+            source,
+            masqueraded: true,
+            ..Told::default()
+        };
+        assert_eq!(verdict(&initial(), &strict(), &mut tables), None);
+        // Not charged either.
+        assert_eq!(tables.asked, [asked, &budgets].concat());
+        let reason = verdict(&small, &strict(), &mut tables);
+        assert_eq!(reason, Some(Reason::ShortInitial));
+        tables.unestablished = spent(0, SPENT);
+        let reason = verdict(&initial(), &strict(), &mut tables);
+        assert_eq!(reason, Some(Reason::UnestablishedInitialRate));
+    }
+}
+
+#[test]
+fn others_of_a_node_s_prefix_do_not_pay_for_what_it_masqueraded() {
+    for v6 in [false, true] {
+        let mut policy = strict();
+        (policy.source_v4, policy.source_v6) = (u32::MAX << 8, [u32::MAX, u32::MAX, 0, 0]);
+        for masqueraded in [false, true] {
+            let mut tables = Told {
+                cidr: cidr_flag::ALLOW,
+                masqueraded,
+                ..Told::default()
+            };
+            let packet = Packet { v6, ..initial() };
+            assert_eq!(verdict(&packet, &policy, &mut tables), None);
+            let charged = tables.asked.contains(&"charge_source");
+            assert_eq!(charged, !masqueraded, "{:?}", tables.asked);
+        }
+    }
 }
 
 #[test]
@@ -286,6 +313,7 @@ fn nothing_is_looked_up_that_the_policy_does_not_need() {
         let mut policy = Policy {
             mode: mode::ENFORCE,
             burst: 1,
+            source_v4: u32::MAX,
             ..Policy::default()
         };
         change(&mut policy);

@@ -8,8 +8,8 @@ use stoq_ebpf_abi::source::{SETS_PER_LINE, Source, SourceKey, owed, paid_at};
 
 use crate::hint;
 use crate::maps::{
-    AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_DEBTS, STOQ_FLOWS, STOQ_SOURCES,
-    longest_match,
+    AlignedKey, STOQ_BUDGETS, STOQ_CIDRS_V4, STOQ_CIDRS_V6, STOQ_DEBTS, STOQ_FLOWS, STOQ_NODES,
+    STOQ_SOURCES, longest_match,
 };
 
 /// The tables, for one packet to an endpoint.
@@ -137,6 +137,12 @@ impl Tables for Kernel<'_> {
                 },
             )
         }
+    }
+
+    #[inline(always)]
+    fn masqueraded(&mut self) -> bool {
+        // Before a front end nobody has: a node's address is that of who sent it.
+        !self.endpoint.is_front_end() && STOQ_NODES.get_ptr(self.datagram.source).is_some()
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@ use crate::account::{self, Load};
 use crate::clock;
 use crate::hint;
 use crate::judge::{Kernel, flow_key, flow_of};
-use crate::maps::{STOQ_FLOWS, STOQ_NODES, STOQ_OPENINGS, STOQ_POLICIES};
+use crate::maps::{STOQ_FLOWS, STOQ_OPENINGS, STOQ_POLICIES};
 use crate::reader::Frame;
 use crate::work::{self, Work};
 
@@ -48,8 +48,7 @@ pub(crate) fn judge(work: &Work, endpoint: &Endpoint, hook: Hook, tick: u64) -> 
     if policy.mode == mode::OFF {
         return PASS;
     }
-    let pod = matches!(hook, Hook::Pod);
-    if !pod && !endpoint.lives_at(hook) {
+    if matches!(hook, Hook::Uplink) && !endpoint.lives_at(hook) {
         // Monitor changes nothing, so where the pod's hook will judge, that is enough.
         let alone = endpoint.flags & endpoint_flag::POD_ALONE != 0;
         if policy.mode == mode::MONITOR || alone {
@@ -61,7 +60,6 @@ pub(crate) fn judge(work: &Work, endpoint: &Endpoint, hook: Hook, tick: u64) -> 
         segments: work.segments,
         v6: work.datagram.v6,
         header: work.header,
-        masqueraded: pod && STOQ_NODES.get_ptr(work.datagram.source).is_some(),
     };
     let mut tables = Kernel::new(endpoint, policy, &work.datagram, hook, tick);
     let verdict = guard(&packet, policy, &mut tables, tick);

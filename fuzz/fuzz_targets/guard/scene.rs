@@ -93,6 +93,7 @@ fn policy(head: &[u8; HEAD]) -> Policy {
         unestablished_packet: cost(head[8]),
         unestablished_initial: cost(head[9]),
         burst: 1_600_000_000 << (head[10] % 7),
+        source_v4: u32::from(head[0] >> 4 & 1).wrapping_neg(),
         ..Policy::default()
     }
 }

@@ -12,6 +12,7 @@ struct Noting<'a> {
     scene: &'a Scene,
     cidr: u32,
     source: u32,
+    masqueraded: u32,
     flow: u32,
     charged_source: Option<Charge>,
     charged_unestablished: Option<Charge>,
@@ -31,6 +32,11 @@ impl Tables for Noting<'_> {
     fn cidr(&mut self, _v6: bool) -> u32 {
         self.cidr += 1;
         self.scene.cidr
+    }
+
+    fn masqueraded(&mut self) -> bool {
+        self.masqueraded += 1;
+        self.scene.masqueraded
     }
 
     fn source(&mut self) -> Buckets {
@@ -68,12 +74,12 @@ pub(crate) fn check(scene: &Scene, datagram: &Datagram, header: Header) {
         segments: scene.segments,
         v6: datagram.v6,
         header: if scene.quic { header } else { Header::NONE },
-        masqueraded: scene.masqueraded,
     };
     let mut tables = Noting {
         scene,
         cidr: 0,
         source: 0,
+        masqueraded: 0,
         flow: 0,
         charged_source: None,
         charged_unestablished: None,
@@ -96,8 +102,8 @@ pub(crate) fn check(scene: &Scene, datagram: &Datagram, header: Header) {
     );
     let shared = [policy.unestablished_packet, policy.unestablished_initial];
     check_charge(charged[1], &packet, shared);
-    assert!(!packet.masqueraded || tables.cidr + tables.source == 0);
     assert!(tables.cidr <= 1 && tables.source <= 1 && tables.flow <= 2);
+    assert!(tables.masqueraded <= 1, "asked twice");
 }
 
 fn check_charge(charge: Option<Charge>, packet: &Packet, [per_packet, per_initial]: [u64; 2]) {
@@ -122,7 +128,7 @@ fn justified(reason: Reason, packet: &Packet, scene: &Scene) -> bool {
     let header = &packet.header;
     let initial = header.is(Kind::Initial);
     let validated = flags & policy_flag::VALIDATE_INITIAL != 0 && header.known_version();
-    let known = !packet.masqueraded;
+    let known = !scene.masqueraded;
     match reason {
         Reason::Denied => known && scene.cidr & cidr_flag::DENY != 0,
         Reason::NotAllowed => known && flags & policy_flag::ALLOW_LIST != 0,
@@ -166,5 +172,5 @@ fn harmless(packet: &Packet, scene: &Scene) -> bool {
     ]
     .into_iter()
     .any(|reason| justified(reason, packet, scene));
-    !insane && (packet.masqueraded || !(denied || left_out))
+    !insane && (scene.masqueraded || !(denied || left_out))
 }

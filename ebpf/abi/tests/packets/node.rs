@@ -117,8 +117,7 @@ impl Node {
         if matches!(hook, Hook::Uplink) && endpoint.flags & endpoint_flag::POD_ALONE != 0 {
             return Fate::Passed;
         }
-        let masqueraded = matches!(hook, Hook::Pod) && self.nodes.contains(&datagram.source);
-        let packet = packet_of(frame, datagram, endpoint, masqueraded);
+        let packet = packet_of(frame, datagram, endpoint);
         let mut tables = Lookup {
             node: self,
             policy: &policy,
@@ -139,7 +138,6 @@ pub(crate) fn packet_of<B: Bytes + ?Sized>(
     frame: &B,
     datagram: &Datagram,
     endpoint: &Endpoint,
-    masqueraded: bool,
 ) -> Packet {
     let segment = frame.segment_size() as usize;
     let len = if segment == 0 {
@@ -157,7 +155,6 @@ pub(crate) fn packet_of<B: Bytes + ?Sized>(
         segments: frame.datagrams(datagram.len),
         v6: datagram.v6,
         header,
-        masqueraded,
     }
 }
 

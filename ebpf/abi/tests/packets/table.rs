@@ -42,8 +42,10 @@ pub(crate) const EXEMPT: &str = "192.0.2.9:40000";
 pub(crate) const LOUD: &str = "192.0.2.66:40000";
 /// Has sent too many Initials.
 pub(crate) const EAGER: &str = "192.0.2.67:40000";
-/// A node of the cluster; denied, to see that the pod's hook does not ask.
+/// A node of the cluster, and denied: what it masqueraded is spared that.
 pub(crate) const NODE: &str = "192.0.2.200:40000";
+/// Another one, which has sent too many packets.
+pub(crate) const BUSY_NODE: &str = "192.0.2.201:40000";
 /// Has an established flow.
 pub(crate) const ESTABLISHED: &str = "192.0.2.10:40000";
 /// Has an answered flow, not established yet.
@@ -109,9 +111,10 @@ pub(crate) fn node() -> Node {
         node.policies.insert(transport, policy());
     }
     node.prefixes = prefixes();
-    node.nodes.insert(host(NODE));
+    node.nodes.extend([NODE, BUSY_NODE].map(host));
     for hook in Hook::ALL {
         source(&mut node, hook, LOUD, EMPTY, 0);
+        source(&mut node, hook, BUSY_NODE, EMPTY, EMPTY);
         source(&mut node, hook, EAGER, 0, EMPTY);
         source(&mut node, hook, EXEMPT, EMPTY, EMPTY);
     }

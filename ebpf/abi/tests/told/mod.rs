@@ -14,6 +14,7 @@ pub(crate) struct Told {
     pub(crate) answered: bool,
     pub(crate) established: bool,
     pub(crate) cidr: u32,
+    pub(crate) masqueraded: bool,
     pub(crate) source: Buckets,
     pub(crate) unestablished: Buckets,
     pub(crate) asked: Vec<&'static str>,
@@ -33,6 +34,11 @@ impl Tables for Told {
     fn cidr(&mut self, _v6: bool) -> u32 {
         self.asked.push("cidr");
         self.cidr
+    }
+
+    fn masqueraded(&mut self) -> bool {
+        self.asked.push("masqueraded");
+        self.masqueraded
     }
 
     fn source(&mut self) -> Buckets {
@@ -70,7 +76,6 @@ pub(crate) fn initial() -> Packet {
         segments: 1,
         v6: false,
         header: long(Kind::Initial, V1),
-        masqueraded: false,
     }
 }
 
@@ -93,6 +98,8 @@ pub(crate) fn strict() -> Policy {
         unestablished_packet: 16,
         unestablished_initial: 16,
         burst: 1 << 30,
+        source_v4: u32::MAX,
+        source_v6: [u32::MAX; 4],
         ..Policy::default()
     }
 }

@@ -61,6 +61,10 @@ impl Tables for Lookup<'_> {
         best.map_or(0, |prefix| prefix.says)
     }
 
+    fn masqueraded(&mut self) -> bool {
+        !self.endpoint.is_front_end() && self.node.nodes.contains(&self.datagram.source)
+    }
+
     fn source(&mut self) -> Buckets {
         let known = self.node.sources.get(&self.source_key());
         known.copied().unwrap_or_default()

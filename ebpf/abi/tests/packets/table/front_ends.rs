@@ -4,8 +4,8 @@
 use stoq_ebpf_abi::guard::Reason;
 
 use super::{
-    ANSWERED, CLIENT, CLIENT6, Case, DENIED, DENIED6, ESTABLISHED, FRONT, FRONT6, GONE, LOUD,
-    SERVER, case, hello,
+    ANSWERED, BUSY_NODE, CLIENT, CLIENT6, Case, DENIED, DENIED6, ESTABLISHED, FRONT, FRONT6, GONE,
+    LOUD, NODE, SERVER, case, hello,
 };
 use crate::packets::node::Fate::{Dropped, Passed, Unselected};
 use crate::packets::quic::{initial, short};
@@ -38,6 +38,17 @@ fn judged() -> Vec<Case> {
         case(
             "front_loud",
             data(LOUD, FRONT).frame(),
+            Dropped(Reason::SourceRate),
+        ),
+        // Nobody has checked a node's packets before.
+        case(
+            "front_denied_node",
+            hello(NODE, FRONT).frame(),
+            Dropped(Reason::Denied),
+        ),
+        case(
+            "front_busy_node",
+            hello(BUSY_NODE, FRONT).frame(),
             Dropped(Reason::SourceRate),
         ),
         // The port is the front end's alone, and so is the address.

@@ -3,22 +3,14 @@
 use stoq_ebpf_abi::guard::Reason;
 
 use super::{
-    ANSWERED, CLIENT6, Case, DENIED, DENIED6, DNS, EAGER, ESTABLISHED, EXEMPT, LOUD, NODE,
-    PARDONED, SERVER, SERVER6, case, hello,
+    ANSWERED, BUSY_NODE, CLIENT6, Case, DENIED, DENIED6, DNS, EAGER, ESTABLISHED, EXEMPT, LOUD,
+    NODE, PARDONED, SERVER, SERVER6, case, hello,
 };
 use crate::packets::node::Fate::{Dropped, Passed};
-use crate::packets::quic::short;
+use crate::packets::quic::{initial, short};
 use crate::packets::{Udp, udp};
 
 pub(super) fn cases() -> Vec<Case> {
-    let masqueraded = Case {
-        pod: Passed,
-        ..case(
-            "denied_node",
-            hello(NODE, SERVER).frame(),
-            Dropped(Reason::Denied),
-        )
-    };
     vec![
         case(
             "denied",
@@ -40,7 +32,15 @@ pub(super) fn cases() -> Vec<Case> {
             hello(PARDONED, SERVER).frame(),
             Passed,
         ),
-        masqueraded,
+        case("denied_node", hello(NODE, SERVER).frame(), Passed),
+        case("busy_node", hello(BUSY_NODE, SERVER).frame(), Passed),
+        case(
+            "busy_node_bad_initial",
+            udp(BUSY_NODE, SERVER)
+                .payload(initial().filling(1199))
+                .frame(),
+            Dropped(Reason::ShortInitial),
+        ),
         case("loud", data(LOUD).frame(), Dropped(Reason::SourceRate)),
         case(
             "loud_initial",

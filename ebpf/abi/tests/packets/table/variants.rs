@@ -45,17 +45,18 @@ pub(crate) fn variants() -> Vec<(&'static str, Node)> {
             "wide_sources",
             with(|policy| policy.source_v4 = u32::from_be(0xffff_ff00)),
         ),
-        ("pod_alone", pod_alone()),
+        ("pod_alone", flagged(endpoint_flag::POD_ALONE)),
+        ("uplink", flagged(endpoint_flag::UPLINK)),
         ("no_packets_left", drained(EMPTY, 0)),
         ("no_initials_left", drained(0, EMPTY)),
     ]
 }
 
-/// No endpoint is guarded at the uplink.
-fn pod_alone() -> Node {
+/// All endpoints have the flag: their pods' hooks guard alone, or they live at the uplink.
+fn flagged(flag: u32) -> Node {
     let mut node = node();
     let endpoints = node.endpoints.values_mut();
-    endpoints.for_each(|endpoint| endpoint.flags |= endpoint_flag::POD_ALONE);
+    endpoints.for_each(|endpoint| endpoint.flags |= flag);
     node
 }
 
