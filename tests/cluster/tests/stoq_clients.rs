@@ -2,6 +2,8 @@
 // Clippy takes only the #[test] functions themselves for tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/crowd.rs"]
+mod crowd;
 #[path = "support/probe.rs"]
 mod probe;
 #[path = "support/scene.rs"]
@@ -11,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crowd::{Loud, count, crowd, loud};
 use probe::{Answers, until};
 use scene::{ECHO, SOON, cluster, get, is, plain, transport, wait_transport};
 use serde_json::{Value, json};
@@ -24,6 +27,12 @@ const LOCAL: u16 = 30_433;
 const ANYWHERE: u16 = 30_434;
 /// How long connections are there before a flood.
 const AHEAD: Duration = Duration::from_secs(2);
+/// The NodePort of the echo on node-a.
+const SOLO: u16 = 30_901;
+/// Packets a second that the echo's transport lets each source send.
+const LIMIT: u32 = 200;
+/// Clients that stay below it.
+const CROWD: u32 = 10_000;
 
 #[test]
 fn connections_keep_their_goodput_while_pod_and_node_ports_are_flooded() {
@@ -145,6 +154,66 @@ fn load(cluster: &Cluster, target: SocketAddr) -> Process {
         "--response=2000",
     ]);
     Process::start(&mut load).unwrap()
+}
+
+#[test]
+fn ten_thousand_clients_masqueraded_as_one_node_are_not_limited_as_one_source() {
+    let name = "ten_thousand_clients_masqueraded_as_one_node_are_not_limited_as_one_source";
+    let Some(_turn) = turn(name) else {
+        return;
+    };
+    let cluster = cluster(plain(2));
+    cluster.apply(include_str!("solo.yaml")).unwrap();
+    let limits = json!({"perSource": {"packetsPerSecond": LIMIT}});
+    let filter = json!({"filter": {"mode": "Enforce", "limits": limits}});
+    cluster.apply(&transport("solo", ECHO, &filter)).unwrap();
+    let pod = pod(&cluster, None);
+    wait_transport(&cluster, "solo", "the front end in force", |status| {
+        let front_end = status["frontEnds"].as_array()?.len() == 1;
+        let everywhere = status["summary"]["nodes"] == "2/2" && status["pods"] == 1;
+        (front_end && everywhere && is(status, "Ready", "True")).then_some(())
+    });
+    let nodes = ["node-a", "node-b"].map(|name| cluster.node(name).unwrap());
+    let through_b = (nodes[1].address(), SOLO).into();
+
+    let crowd = crowd(&cluster, through_b, CROWD);
+    let rate = f64::from(crowd.asked) / crowd.took.as_secs_f64();
+    println!("{crowd:?}, {rate:.0}/s");
+    assert!(rate > 5.0 * f64::from(LIMIT), "too few to be limited");
+    assert!(crowd.asked - CROWD < CROWD / 100, "{crowd:?}");
+    let received = || count(&cluster, nodes[0], "stoq_packets_total", "direction=\"in\"");
+    let all = || (received() >= CROWD.into()).then_some(());
+    wait_for("all of them in the counters", SOON, all).unwrap();
+    assert_eq!(nodes.map(|node| limited(&cluster, node)), [0, 0]);
+
+    // Who comes as himself is held, by the node that he comes to.
+    for (client, echo, by) in [
+        ([198, 18, 0, 1], pod.echo(), 0),
+        ([198, 18, 0, 2], through_b, 1),
+    ] {
+        let loud = loud(&cluster, client.into(), echo, Duration::from_secs(4));
+        println!("{echo}: {loud:?}");
+        assert_held(&loud);
+        let here = || (limited(&cluster, nodes[by]) >= u64::from(LIMIT)).then_some(());
+        wait_for("them in the counters", SOON, here).unwrap();
+    }
+}
+
+/// What the agent of a node dropped of sources that sent too much.
+fn limited(cluster: &Cluster, node: &Node) -> u64 {
+    let dropped = "stoq_dropped_packets_total";
+    count(cluster, node, dropped, "reason=\"source_rate\"")
+}
+
+/// The limit and a burst of a second were answered, and next to nothing more.
+fn assert_held(loud: &Loud) {
+    let allowed = f64::from(LIMIT) * (loud.took.as_secs_f64() + 1.0);
+    let share = loud.answered as f64 / allowed;
+    assert!(
+        (0.5..1.1).contains(&share),
+        "{loud:?}, {allowed:.0} allowed"
+    );
+    assert!(loud.asked > 4 * loud.answered, "{loud:?}");
 }
 
 #[test]

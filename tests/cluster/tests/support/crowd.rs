@@ -1,0 +1,124 @@
+//! Clients by the thousand, a loud one, and what agents say that they dropped.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use stoq_cluster::{Cluster, Node};
+
+/// Clients that ask at once.
+const BATCH: u32 = 200;
+/// How often a client asks: UDP may lose a packet on a busy machine.
+const TRIES: u32 = 3;
+const PATIENCE: Duration = Duration::from_millis(500);
+const FIRST: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
+/// The loud one asks so often at a time.
+const VOLLEY: usize = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+/// Where agents serve their metrics.
+const PAGE: u16 = 9465;
+
+/// A crowd that was answered to the last.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    /// Questions, those asked again included.
+    pub(crate) asked: u32,
+    pub(crate) took: Duration,
+}
+
+/// So many clients, each with an address of its own, ask an echo until it answers each of them.
+pub(crate) fn crowd(cluster: &Cluster, echo: SocketAddr, clients: u32) -> Crowd {
+    let ask = || {
+        let begun = Instant::now();
+        let batches = (0..clients).step_by(BATCH as usize);
+        let asked = batches.map(|first| batch(echo, first..clients.min(first + BATCH)));
+        Crowd {
+            asked: asked.sum(),
+            took: begun.elapsed(),
+        }
+    };
+    cluster.client.run(ask).unwrap()
+}
+
+fn batch(echo: SocketAddr, clients: std::ops::Range<u32>) -> u32 {
+    let number = clients.len() as u32;
+    let sockets = clients.map(|client| {
+        let address = Ipv4Addr::from(u32::from(FIRST) + client);
+        let socket = UdpSocket::bind((address, 0)).unwrap();
+        socket.connect(echo).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.send(&client.to_le_bytes()).unwrap();
+        (client, socket)
+    });
+    let sockets: Vec<_> = sockets.collect();
+    let again = sockets
+        .iter()
+        .map(|(client, socket)| again(*client, socket));
+    number + again.sum::<u32>()
+}
+
+/// Waits for the client's answer; how often it had to ask again.
+fn again(client: u32, socket: &UdpSocket) -> u32 {
+    for again in 0..TRIES {
+        let mut answer = [0; 4];
+        if matches!(socket.recv(&mut answer), Ok(4)) && answer == client.to_le_bytes() {
+            return again;
+        }
+        socket.send(&client.to_le_bytes()).unwrap();
+    }
+    panic!("client {client} was answered to none of {TRIES} questions");
+}
+
+/// What became of a loud client's questions.
+#[derive(Debug)]
+pub(crate) struct Loud {
+    pub(crate) asked: usize,
+    pub(crate) answered: usize,
+    pub(crate) took: Duration,
+}
+
+/// One client asks an echo about two thousand times a second.
+pub(crate) fn loud(cluster: &Cluster, client: Ipv4Addr, echo: SocketAddr, time: Duration) -> Loud {
+    let ask = || {
+        let socket = UdpSocket::bind((client, 0)).unwrap();
+        socket.connect(echo).unwrap();
+        socket.set_read_timeout(Some(PAUSE)).unwrap();
+        let (begun, mut asked, mut answered) = (Instant::now(), 0, 0);
+        let mut answer = [0; 4];
+        while begun.elapsed() < time {
+            for _ in 0..VOLLEY {
+                socket.send(b"loud").unwrap();
+            }
+            asked += VOLLEY;
+            let volley = Instant::now();
+            while volley.elapsed() < PAUSE {
+                answered += usize::from(socket.recv(&mut answer).is_ok());
+            }
+        }
+        Loud {
+            asked,
+            answered,
+            took: begun.elapsed(),
+        }
+    };
+    cluster.client.run(ask).unwrap()
+}
+
+/// The sum of a metric of a node's agent over all series with this label (`direction="in"`).
+pub(crate) fn count(cluster: &Cluster, node: &Node, metric: &str, label: &str) -> u64 {
+    let page = cluster.client.run(|| page(node.address())).unwrap();
+    let lines = page
+        .lines()
+        .filter(|line| line.starts_with(metric) && line.contains(label));
+    let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    values.sum::<f64>() as u64
+}
+
+fn page(node: Ipv4Addr) -> String {
+    let mut stream = TcpStream::connect((node, PAGE)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
