@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
 use stoq::{AfXdp, Backend, CertificateDer, StoqTransport, TransportConfig};
 use stoq_ebpf::af_xdp::Umem;
 use stoq_ebpf::broker::{
@@ -139,6 +139,23 @@ async fn the_agent_refuses() {
         wait(connection);
     };
     with_agent(refuse, "no transport selects 127.0.0.1:").await;
+}
+
+#[tokio::test]
+async fn the_agent_refuses_who_has_not_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("afxdp.sock");
+    let listener = listen(&path);
+    std::thread::spawn(move || {
+        while let Ok(connection) = rustix::net::accept(&listener) {
+            let text = "too many ask".to_owned();
+            let reason = Reason::Busy;
+            say(&connection, &Message::Refused(Refused { reason, text }));
+            rustix::net::shutdown(&connection, Shutdown::Read).unwrap();
+            wait(&connection);
+        }
+    });
+    ends_on_udp(&path, "too many ask").await;
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Plain;
 
 use rustix::io::Errno;
-use stoq_ebpf::broker::{ChannelError, Message, receive, send};
+use rustix::net::{Shutdown, shutdown};
+use stoq_ebpf::broker::{ChannelError, Message, Refused, receive, send};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -44,19 +45,49 @@ impl Channel {
     pub(super) fn send(&self, message: &Message, fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
         send(self.0.as_fd(), message, fds)
     }
+
+    /// The last message. To close with something unread would reset the connection, and the pod would
+    /// read that in place of the message.
+    pub(super) fn refuse(self, why: Refused) {
+        // It may have gone already.
+        let _ = self.send(&Message::Refused(why), &[]);
+        let _ = shutdown(&self.0, Shutdown::Read);
+        while let Ok(_) | Err(ChannelError::Wire(_)) = receive(self.0.as_fd()) {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+    use stoq_ebpf::broker::Reason;
 
     use super::*;
 
     fn pair() -> (OwnedFd, OwnedFd) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_arrives_whatever_the_pod_has_said() {
+        let why = Refused {
+            reason: Reason::Busy,
+            text: "too many".into(),
+        };
+        for said in [&[][..], &[&b"x"[..], b"STOQ", &[0; 4096]]] {
+            let (agent, pod) = pair();
+            for packet in said {
+                rustix::net::send(&pod, packet, SendFlags::empty()).unwrap();
+            }
+            Channel::new(agent).unwrap().refuse(why.clone());
+            let late = send(pod.as_fd(), &Message::Ready, &[]);
+            assert_eq!(late, Err(Errno::PIPE));
+            let (heard, _) = receive(pod.as_fd()).unwrap();
+            assert_eq!(heard, Message::Refused(why.clone()));
+            assert_eq!(receive(pod.as_fd()).unwrap_err(), ChannelError::Closed);
+        }
     }
 
     /// As every pod is for an agent in a container. Runs itself again as that agent.

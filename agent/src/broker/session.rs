@@ -72,8 +72,7 @@ pub(super) async fn serve(broker: &Broker, door: &Door, socket: OwnedFd) {
             }
         };
         if let End::Refused(why) = end {
-            // It may have gone already.
-            let _ = channel.send(&Message::Refused(why), &[]);
+            channel.refuse(why);
         }
         io::Result::Ok(())
     };

@@ -169,8 +169,11 @@ impl Client {
                 sent.unwrap_or(Err(Errno::BADF))
             }
         };
-        // What can't be written to is as good as closed, and says so when it is read.
-        sent.err().map(|_| Event::Closed)
+        match sent {
+            // Why, is to be read: a refusal, or the end.
+            Ok(()) | Err(Errno::PIPE) => None,
+            Err(_) => Some(Event::Closed),
+        }
     }
 }
 
