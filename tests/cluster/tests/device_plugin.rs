@@ -1,136 +1,31 @@
-//! Pods that ask for `stoq.io/afxdp` get AF_XDP from a real kubelet, others do not.
+//! Pods that ask for `stoq.io/afxdp` get AF_XDP from a real kubelet, each its own, and others do not.
 // Clippy takes only the #[test] functions themselves for tests.
 #![allow(clippy::unwrap_used)]
 
-use std::fs::{self, OpenOptions};
+#[path = "support/scene.rs"]
+mod scene;
+
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use serde_json::Value;
-use stoq_cluster::{Cluster, Node, turn};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+use scene::{SOON, cluster, get, is, plain, transport, wait_transport};
+use serde_json::json;
+use stoq_cluster::stoq::{self, NAMESPACE, Program};
+use stoq_cluster::{Cluster, images, turn};
+use stoq_ebpf::af_xdp::{Geometry, Rings};
+use stoq_ebpf::broker::{Hello, Message, Reason, Refused, receive, send};
 use stoq_lab::transport::{Costs, LoadReport};
-use stoq_lab::{Process, peers, tool, wait_for};
+use stoq_lab::{Process, tool, wait_for};
 
-const SOON: Duration = Duration::from_secs(60);
 const PORT: u16 = 4433;
-const TRANSPORT: &str = "{apiVersion: stoq.io/v1alpha1, kind: StoqTransport, \
-    metadata: {namespace: default, name: edge}, \
-    spec: {podSelector: {matchLabels: {app: edge}}, ports: [{port: 4433, protocol: QUIC}]}}";
-
-/// A cluster with an agent on its first node, which reads files.
-struct Stage {
-    cluster: Cluster,
-    agent: Option<Process>,
-}
-
-impl Stage {
-    fn set() -> Self {
-        let cluster = Cluster::start(2).unwrap();
-        let mut stage = Self {
-            cluster,
-            agent: None,
-        };
-        fs::create_dir_all(stage.objects()).unwrap();
-        stage.start_agent();
-        stage
-    }
-
-    fn node(&self) -> &Node {
-        self.cluster.node("node-a").unwrap()
-    }
-
-    fn objects(&self) -> PathBuf {
-        self.cluster.control_plane.directory().join("objects")
-    }
-
-    fn log(&self) -> PathBuf {
-        self.cluster.control_plane.directory().join("agent.log")
-    }
-
-    fn start_agent(&mut self) {
-        let binary = peers::binary().unwrap().with_file_name("stoq-agent");
-        let mut command = self.node().command(binary.to_str().unwrap()).unwrap();
-        command.arg("run").arg("--standalone").arg(self.objects());
-        command.args(["--uplink", "uplink0", "--afxdp-sessions", "4"]);
-        command.args(["--device-plugins", "/var/lib/kubelet/device-plugins"]);
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log());
-        self.agent = Some(Process::start(command.stderr(log.unwrap())).unwrap());
-    }
-
-    /// SIGKILL, by the process id that the agent says it has on its node.
-    fn kill_agent(&mut self) {
-        let status = self.node().exec(&["cat", "/run/stoq/status.json"]).unwrap();
-        let status: Value = serde_json::from_str(&status).unwrap();
-        let pid = status["pid"].to_string();
-        self.node().exec(&["kill", "-KILL", &pid]).unwrap();
-        self.agent.take().unwrap().wait(SOON).unwrap();
-    }
-
-    fn allocatable(&self, node: &str) -> String {
-        let path = r"--output=jsonpath={.status.allocatable.stoq\.io/afxdp}";
-        self.cluster.kubectl(&["get", "node", node, path]).unwrap()
-    }
-
-    fn wait<T>(&self, what: &str, answer: impl FnMut() -> Option<T>) -> T {
-        wait_for(what, SOON, answer).unwrap_or_else(|error| {
-            let log = fs::read_to_string(self.log()).unwrap_or_default();
-            panic!("{error:#}\n{log}")
-        })
-    }
-
-    /// Waits until the pod runs, and tells the agent of it.
-    fn pod(&self, name: &str) -> SocketAddr {
-        let pod = format!("pod/{name}");
-        let ready = ["wait", "--for=condition=Ready", &pod, "--timeout=60s"];
-        self.cluster.kubectl(&ready).unwrap();
-        let object = self.cluster.kubectl(&["get", &pod, "--output=json"]);
-        let object = object.unwrap();
-        self.put(name, &object);
-        let object: Value = serde_json::from_str(&object).unwrap();
-        let address = object["status"]["podIP"].as_str().unwrap();
-        SocketAddr::new(address.parse().unwrap(), PORT)
-    }
-
-    fn put(&self, name: &str, object: &str) {
-        let fresh = self.objects().with_file_name("fresh");
-        fs::write(&fresh, object).unwrap();
-        fs::rename(fresh, self.objects().join(name).with_extension("yaml")).unwrap();
-    }
-
-    /// A second of QUIC from the client; how the pod took it in.
-    fn load(&self, name: &str, pod: SocketAddr) -> Costs {
-        let identity = ["exec", name, "--", "cat", "/tmp/id/ca.pem"];
-        let authority = self.cluster.control_plane.directory().join("ca.pem");
-        // A kubelet that has just begun knows no pods yet.
-        let told = || self.cluster.kubectl(&identity).ok();
-        fs::write(&authority, wait_for("the authority", SOON, told).unwrap()).unwrap();
-        let mut command: Command = self.cluster.client.command(peers::binary().unwrap());
-        command.args(["stoq-load", "--library", "stoq", "--work", "bulk"]);
-        command
-            .args(["--target", &pod.to_string(), "--ca"])
-            .arg(authority);
-        let report: LoadReport = serde_json::from_str(&tool::run(&mut command).unwrap()).unwrap();
-        assert!(report.arrived > 0, "{report:?}");
-        report.server
-    }
-
-    /// Waits until most of what comes to the pod comes by AF_XDP.
-    fn accelerated(&self, name: &str, pod: SocketAddr) {
-        self.wait(&format!("AF_XDP in {name}"), || {
-            let costs = self.load(name, pod);
-            eprintln!(
-                "{name}: {} by AF_XDP, {} by UDP",
-                costs.by_af_xdp, costs.by_udp
-            );
-            (costs.by_af_xdp > costs.by_udp).then_some(())
-        });
-    }
-}
+/// What every node has, see `--afxdp-sessions`.
+const DEVICES: &str = "256";
+/// Where a pod has its broker.
+const SOCKET: &str = "run/stoq/afxdp.sock";
 
 #[test]
 fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
@@ -138,35 +33,180 @@ fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
     let Some(_turn) = turn(name) else {
         return;
     };
-    let mut stage = Stage::set();
-    stage.wait("devices", || {
-        (stage.allocatable("node-a") == "4").then_some(())
+    let cluster = cluster(plain(2));
+    let quic = json!({"ports": [{"port": PORT}]});
+    cluster.apply(&transport("edge", PORT, &quic)).unwrap();
+    cluster.apply(include_str!("device_plugin.yaml")).unwrap();
+    let [edge, other, plain] = ["edge", "other", "plain"].map(|name| Pod::of(&cluster, name));
+    wait_transport(&cluster, "edge", "guarded pods", |status| {
+        (status["pods"] == 3 && is(status, "Ready", "True")).then_some(())
     });
-    assert_eq!(stage.allocatable("node-b"), "");
-    stage.put("transport", TRANSPORT);
-    let pods = include_str!("device_plugin.yaml");
-    stage.cluster.apply(pods).unwrap();
-    let [edge, plain] = ["edge", "plain"].map(|name| stage.pod(name));
 
-    stage.accelerated("edge", edge);
-    let costs = stage.load("plain", plain);
+    edge.accelerated();
+    let costs = plain.report(plain.load("bulk", 1)).server;
     assert_eq!(costs.by_af_xdp, 0, "{costs:?}");
     assert!(costs.by_udp > 0);
     let look = ["exec", "plain", "--", "ls", "/run/stoq"];
-    assert!(stage.cluster.kubectl(&look).is_err(), "no mount");
-    stage.node().restart_kubelet().unwrap();
-    stage.cluster.wait_ready().unwrap();
-    stage.wait("devices again", || {
-        (stage.allocatable("node-a") == "4").then_some(())
-    });
-    stage.accelerated("edge", edge);
+    assert!(cluster.kubectl(&look).is_err(), "no mount");
 
-    stage.kill_agent();
-    fs::remove_file(stage.log()).unwrap();
-    stage.start_agent();
-    stage.wait("the pod's session", || {
-        let log = fs::read_to_string(stage.log()).ok()?;
-        log.contains("caller=pod default/edge").then_some(())
-    });
-    stage.accelerated("edge", edge);
+    each_has_its_own(&edge, &other);
+
+    cluster.node("node-a").unwrap().restart_kubelet().unwrap();
+    cluster.wait_ready().unwrap();
+    wait_devices(&cluster);
+    edge.accelerated();
+    over_a_roll(&edge);
+    edge.accelerated();
+}
+
+/// What another pod's processes could try, and what root could on their behalf.
+fn each_has_its_own(edge: &Pod<'_>, other: &Pod<'_>) {
+    let refused = |socket: &Path, endpoint, reason| {
+        let told = wait_for("this refusal", SOON, || {
+            let Refused { reason: told, text } = ask(socket, endpoint);
+            eprintln!("{}, {endpoint}: {told:?}, {text}", socket.display());
+            (told == reason).then_some(())
+        });
+        told.unwrap();
+    };
+    refused(&other.socket(), edge.address, Reason::NotYours);
+    refused(&edge.socket(), other.address, Reason::NotYours);
+    // Both are served already.
+    refused(&other.socket(), other.address, Reason::Busy);
+    refused(&edge.socket(), edge.address, Reason::Busy);
+
+    // Root in all namespaces of the other pod finds that pod's alone.
+    let find = format!("ls -i /{SOCKET} /proc/[0-9]*/root/{SOCKET}");
+    let mut enter = Command::new("nsenter");
+    enter.args(["--target", &other.process().to_string(), "--all", "--root"]);
+    let found = tool::run(enter.args(["--", "/bin/sh", "-c", &find])).unwrap();
+    let mut inodes: Vec<_> = found.split_whitespace().step_by(2).collect();
+    inodes.dedup();
+    let inode = |pod: &Pod<'_>| {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(pod.socket()).unwrap().ino().to_string()
+    };
+    assert_eq!(inodes, [inode(other)], "{found}");
+    assert_ne!(inode(edge), inode(other));
+}
+
+/// Requests are answered by AF_XDP while every agent is replaced.
+fn over_a_roll(edge: &Pod<'_>) {
+    let load = edge.load("rpc", 20);
+    let agent = Program::Agent.workload();
+    let restart = ["-n", NAMESPACE, "rollout", "restart", agent];
+    edge.cluster.kubectl(&restart).unwrap();
+    stoq::wait_rolled_out(edge.cluster, Program::Agent).unwrap();
+    let report = edge.report(load);
+    let (costs, requests) = (&report.server, &report.requests);
+    println!(
+        "over a roll: {} by AF_XDP, {} by UDP; {requests:?}",
+        costs.by_af_xdp, costs.by_udp
+    );
+    // One a second of each flow comes by UDP.
+    assert!(costs.by_af_xdp > 9 * costs.by_udp, "{report:?}");
+}
+
+fn wait_devices(cluster: &Cluster) {
+    let path = r"--output=jsonpath={.status.allocatable.stoq\.io/afxdp}";
+    let devices = || {
+        let said = cluster.kubectl(&["get", "node", "node-a", path]).unwrap();
+        (said == DEVICES).then_some(())
+    };
+    wait_for("devices", SOON, devices).unwrap();
+}
+
+/// Why nothing is granted at a socket.
+fn ask(path: &Path, endpoint: SocketAddr) -> Refused {
+    let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    let hello = Hello {
+        endpoint,
+        geometry: Geometry::new(64, 2048).unwrap(),
+        rings: Rings {
+            fill: 64,
+            receive: 64,
+        },
+    };
+    send(socket.as_fd(), &Message::Hello(hello), &[]).unwrap();
+    match receive(socket.as_fd()).unwrap() {
+        (Message::Refused(refused), _) => refused,
+        granted => panic!("{endpoint} at {}: {granted:?}", path.display()),
+    }
+}
+
+/// A pod that serves QUIC.
+struct Pod<'a> {
+    cluster: &'a Cluster,
+    name: &'a str,
+    address: SocketAddr,
+}
+
+impl<'a> Pod<'a> {
+    /// One that is applied, once it runs.
+    fn of(cluster: &'a Cluster, name: &'a str) -> Self {
+        let pod = format!("pod/{name}");
+        let ready = ["wait", "--for=condition=Ready", &pod, "--timeout=90s"];
+        if let Err(error) = cluster.kubectl(&ready) {
+            panic!("{error:#}\n{}", scene::story(cluster, "edge"));
+        }
+        let ip = get(cluster, "pod", name)["status"]["podIP"].clone();
+        let address = SocketAddr::new(ip.as_str().unwrap().parse().unwrap(), PORT);
+        Self {
+            cluster,
+            name,
+            address,
+        }
+    }
+
+    /// The server's process, as the host knows it.
+    fn process(&self) -> u32 {
+        let uid = get(self.cluster, "pod", self.name)["metadata"]["uid"].clone();
+        let is = |process: &Path, file: &str, words: &str| {
+            fs::read_to_string(process.join(file)).is_ok_and(|text| text.contains(words))
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let server = numbers.find(|number: &u32| {
+            let process = PathBuf::from(format!("/proc/{number}"));
+            is(&process, "cgroup", uid.as_str().unwrap()) && is(&process, "comm", "lab")
+        });
+        server.unwrap()
+    }
+
+    /// Its broker's socket, as root of the host reaches it.
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/{SOCKET}", self.process()))
+    }
+
+    /// Starts some seconds of QUIC from the client.
+    fn load(&self, work: &str, seconds: u32) -> Process {
+        let identity = ["exec", self.name, "--", "cat", "/tmp/id/ca.pem"];
+        let authority = self.cluster.control_plane.directory().join("ca.pem");
+        // A kubelet that has just begun knows no pods yet.
+        let told = || self.cluster.kubectl(&identity).ok();
+        fs::write(&authority, wait_for("the authority", SOON, told).unwrap()).unwrap();
+        let mut lab = self.cluster.client.command(images::built("lab").unwrap());
+        lab.args(["stoq-load", "--library", "stoq", "--work", work]);
+        lab.arg(format!("--seconds={seconds}"));
+        lab.arg(format!("--target={}", self.address));
+        Process::start(lab.arg("--ca").arg(authority)).unwrap()
+    }
+
+    fn report(&self, load: Process) -> LoadReport {
+        let report = load.report::<LoadReport>(SOON);
+        report.unwrap_or_else(|error| panic!("{error:#}\n{}", scene::story(self.cluster, "edge")))
+    }
+
+    /// Waits until most of what comes to it comes by AF_XDP.
+    fn accelerated(&self) {
+        let accelerated = wait_for("packets by AF_XDP", SOON, || {
+            let costs: Costs = self.report(self.load("bulk", 1)).server;
+            let (by_af_xdp, by_udp) = (costs.by_af_xdp, costs.by_udp);
+            eprintln!("{}: {by_af_xdp} by AF_XDP, {by_udp} by UDP", self.name);
+            (by_af_xdp > by_udp).then_some(())
+        });
+        accelerated
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", scene::story(self.cluster, "edge")));
+    }
 }
