@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use stoq_lab::{Netns, tool};
+use stoq_lab::{Netns, tool, wait_for};
 
 pub(crate) use cgroup::names as cgroup_names;
 pub(crate) use cgroup::remove as remove_cgroup;
@@ -157,10 +157,17 @@ impl Node {
         Ok(())
     }
 
-    /// Ends the kubelet and starts it again.
+    /// Ends the kubelet and starts it again, and waits until it answers: one that finds no containerd
+    /// at its start ends.
     pub fn restart_kubelet(&self) -> Result<()> {
+        const HEALTH: &str = "http://127.0.0.1:10248/healthz";
         self.stop_kubelet()?;
-        self.start_kubelet()
+        self.start_kubelet()?;
+        wait_for("the kubelet", START, || {
+            self.exec(&["busybox", "wget", "-q", "-O", "-", HEALTH])
+                .ok()
+        })?;
+        Ok(())
     }
 
     /// Ends containerd and starts it again, and waits until it answers; pods go on.
