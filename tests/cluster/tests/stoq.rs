@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use probe::{Answers, until};
 use scene::{
-    ECHO, SOON, Streams, cluster, condition, echoes, get, is, plain, transport, wait_transport,
+    ECHO, SOON, Streams, Target, cluster, condition, counted, echoes, get, is, plain, transport,
+    wait_transport,
 };
 use serde_json::json;
 use stoq_cluster::stoq::{self, Program};
@@ -152,8 +153,22 @@ fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replac
         &images::built("stoq-agent").unwrap(),
     )
     .unwrap();
-    let streams = streams(&cluster, "number", 5000, 100);
+    let number = Target {
+        name: "number",
+        node: "node-a",
+        af_xdp: false,
+    };
+    let edge = Target {
+        name: "edge",
+        node: "node-b",
+        af_xdp: true,
+    };
+    let to_number = streams(&cluster, number, 5000, 100);
+    let to_edge = streams(&cluster, edge, 2000, 100);
+    carried(&cluster, 2000);
     stoq::roll(&cluster, Program::Agent, "next").unwrap();
+    let so_far = carried(&cluster, 0);
+    carried(&cluster, so_far + 2000);
     let node = cluster.node("node-a").unwrap();
     node.restart_kubelet().unwrap();
     node.restart_containerd().unwrap();
@@ -164,16 +179,34 @@ fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replac
         (4750..=5350).contains(&rate).then_some(rate)
     });
     println!("packetsPerSecond {rate} of 5000 sent");
-    streams.assert_whole_and_filtered(Duration::from_secs(200));
+    let within = Duration::from_secs(200);
+    to_number.assert_whole_and_filtered(within);
+    let ended = to_edge.assert_whole_and_filtered(within);
+    let by_af_xdp = ended.received.by_af_xdp;
+    // The first of a flow comes by UDP, and one of every second.
+    assert!(
+        by_af_xdp > ended.honest.sent * 9 / 10,
+        "{:?}",
+        ended.received
+    );
 }
 
-/// Streams to a pod on node-a, guarded by a transport of its name.
-fn streams<'a>(cluster: &'a Cluster, name: &str, rate: u64, seconds: u32) -> Streams<'a> {
+/// Waits until relays have carried that many packets to `edge`, as far as these agents know.
+fn carried(cluster: &Cluster, least: u64) -> u64 {
+    let carried = wait_for("packets by a relay", SOON, || {
+        let carried = counted(cluster, "stoq_afxdp_packets_total", "edge", "");
+        (carried >= least).then_some(carried)
+    });
+    carried.unwrap()
+}
+
+/// Streams to a pod, guarded by a transport of its name.
+fn streams<'a>(cluster: &'a Cluster, to: Target<'_>, rate: u64, seconds: u32) -> Streams<'a> {
     cluster
-        .apply(&transport(name, scene::NUMBER, &json!({})))
+        .apply(&transport(to.name, scene::NUMBER, &json!({})))
         .unwrap();
-    Streams::start(cluster, name, "node-a", rate, seconds, || {
-        wait_transport(cluster, name, "a guarded pod", |status| {
+    Streams::start(cluster, to, rate, seconds, || {
+        wait_transport(cluster, to.name, "a guarded pod", |status| {
             let guarded = status["pods"] == 1 && status["nodes"]["native"] == 1;
             (guarded && is(status, "Ready", "True")).then_some(())
         });

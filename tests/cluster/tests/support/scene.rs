@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stoq_cluster::{Cluster, ClusterOptions, images, stoq};
+use stoq_cluster::{Cluster, ClusterOptions, Node, images, stoq};
 use stoq_lab::number::{NumberReceived, NumberSent};
 use stoq_lab::{Process, wait_for};
 
@@ -124,6 +124,49 @@ pub fn echoes(cluster: &Cluster) -> Vec<SocketAddr> {
     lines.iter().map(address).collect()
 }
 
+/// The agent's page of metrics on a node, of the agent that answers there now.
+pub fn metrics(node: &Node) -> Option<String> {
+    let page = "http://127.0.0.1:9465/metrics";
+    node.exec(&["busybox", "wget", "-q", "-O", "-", page]).ok()
+}
+
+/// What all agents together have counted for a transport.
+pub fn counted(cluster: &Cluster, metric: &str, transport: &str, labels: &str) -> u64 {
+    let label = format!("transport=\"{transport}\"");
+    let each = cluster.nodes().iter().map(|node| {
+        let page = wait_for("metrics", SOON, || metrics(node)).unwrap();
+        let lines = page.lines().filter(|line| {
+            let series = line.strip_prefix(metric);
+            let labelled = series.is_some_and(|series| series.starts_with('{'));
+            labelled && line.contains(&label) && line.contains(labels)
+        });
+        let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+        values.sum::<u64>()
+    });
+    each.sum()
+}
+
+/// A pod to which packets are sent.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Its name, and that of its transport.
+    pub name: &'a str,
+    /// Where it runs.
+    pub node: &'a str,
+    /// Whether it receives by AF_XDP, without any privilege.
+    pub af_xdp: bool,
+}
+
+/// What was sent and received.
+pub struct Ended {
+    /// By the honest source.
+    pub honest: NumberSent,
+    /// By the denied one.
+    pub denied: NumberSent,
+    /// By the pod.
+    pub received: NumberReceived,
+}
+
 /// Numbered packets from an honest and from a denied source, to a pod that counts them.
 pub struct Streams<'a> {
     cluster: &'a Cluster,
@@ -137,23 +180,30 @@ impl<'a> Streams<'a> {
     /// must be in force once it runs; `ready` waits for that.
     pub fn start(
         cluster: &'a Cluster,
-        name: &str,
-        node: &str,
+        target: Target<'_>,
         rate: u64,
         seconds: u32,
         ready: impl FnOnce(),
     ) -> Self {
-        cluster.apply(&receiver(name, node)).unwrap();
+        let name = target.name;
+        cluster.apply(&receiver(target)).unwrap();
         let pod = format!("pod/{name}");
         cluster
             .kubectl(&["wait", &pod, "--for=condition=Ready", "--timeout=90s"])
             .unwrap();
         let ip = get(cluster, "pod", name)["status"]["podIP"].clone();
-        let target = format!("--target={}:{NUMBER}", ip.as_str().unwrap());
+        let to = format!("--target={}:{NUMBER}", ip.as_str().unwrap());
         ready();
+        if target.af_xdp {
+            wait_for("a socket", SOON, || {
+                let said = cluster.kubectl(&["logs", name]).ok()?;
+                said.contains("steered true").then_some(())
+            })
+            .unwrap_or_else(|error| panic!("{error}\n{}", story(cluster, name)));
+        }
         let send = |options: &[&str]| {
             let mut lab = cluster.client.command(images::built("lab").unwrap());
-            lab.args(["number-send", &target]).args(options);
+            lab.args(["number-send", &to]).args(options);
             Process::start(&mut lab).unwrap()
         };
         let seconds = format!("--seconds={seconds}");
@@ -169,7 +219,7 @@ impl<'a> Streams<'a> {
     }
 
     /// Waits for their end: every honest packet has arrived, and no other.
-    pub fn assert_whole_and_filtered(self, within: Duration) {
+    pub fn assert_whole_and_filtered(self, within: Duration) -> Ended {
         let sent: NumberSent = self.honest.report(within).unwrap();
         let denied: NumberSent = self.denied.report(SOON).unwrap();
         let look = || {
@@ -182,27 +232,44 @@ impl<'a> Streams<'a> {
         let [honest] = &received.streams[..] else {
             panic!("{received:?}");
         };
-        assert_eq!((honest.received, honest.lost), (sent.sent, 0), "{honest:?}");
+        let counts = (honest.received, honest.lost, honest.duplicated);
+        assert_eq!(counts, (sent.sent, 0, 0), "{received:?}");
         println!(
-            "{}: {} sent, 0 lost, longest gap {:.0} ms; of {} denied packets none came through",
-            self.name, sent.sent, honest.longest_gap_ms, denied.sent
+            "{}: {} sent, {} of them by AF_XDP, 0 lost, longest gap {:.0} ms; of {} denied packets \
+             none came through",
+            self.name, sent.sent, received.by_af_xdp, honest.longest_gap_ms, denied.sent
         );
+        Ended {
+            honest: sent,
+            denied,
+            received,
+        }
     }
 }
 
 /// A pod that ends, with its report in the log, when the honest stream has ended.
-fn receiver(name: &str, node: &str) -> String {
-    let listen = format!("0.0.0.0:{NUMBER}");
-    let command = ["lab", "number-recv", "--listen", &listen, "--until-ended=1"];
+fn receiver(target: Target<'_>) -> String {
+    let Target { name, node, af_xdp } = target;
+    let receive = format!("exec lab number-recv --until-ended=1 --listen $POD_IP:{NUMBER}");
+    let mut container = json!({
+        "name": "receiver", "image": images::BOX, "command": ["sh", "-c", receive],
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+    });
+    if af_xdp {
+        let receive = format!("{receive} --answer --af-xdp /run/stoq/afxdp.sock");
+        container["command"] = json!(["sh", "-c", receive]);
+        container["resources"] = json!({"limits": {"stoq.io/afxdp": 1}});
+        container["securityContext"] = json!({
+            "runAsUser": 65534, "runAsNonRoot": true, "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+        });
+    }
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
         "spec": {
-            "nodeName": node, "restartPolicy": "Never", "dnsPolicy": "Default",
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{
-                "name": "receiver", "image": images::BOX, "command": command,
-            }],
+            "nodeSelector": {"kubernetes.io/hostname": node}, "restartPolicy": "Never",
+            "dnsPolicy": "Default", "terminationGracePeriodSeconds": 0, "containers": [container],
         },
     })
     .to_string()
