@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use probe::{Answers, until};
 use scene::{
-    ECHO, SOON, Streams, Target, cluster, condition, counted, echoes, get, is, plain, transport,
-    wait_transport,
+    ECHO, Ended, SOON, Streams, Target, cluster, condition, counted, echoes, get, is, plain,
+    transport, wait_transport,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use stoq_cluster::stoq::{self, Program};
 use stoq_cluster::{Cluster, ClusterOptions, NodeOptions, images, rbac, turn};
+use stoq_lab::number::{FAREWELLS, NumberSent};
 use stoq_lab::wait_for;
 
 /// How often it is measured from a command to its effect.
@@ -173,15 +174,17 @@ fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replac
     node.restart_kubelet().unwrap();
     node.restart_containerd().unwrap();
     cluster.wait_ready().unwrap();
-    // The honest ones, and the denied ones, which come as far as the guard.
-    let rate = wait_transport(&cluster, "number", "the rate in the status", |status| {
-        let rate = status["traffic"]["packetsPerSecond"].as_i64()?;
-        (4750..=5350).contains(&rate).then_some(rate)
-    });
-    println!("packetsPerSecond {rate} of 5000 sent");
+    wait_rates(&cluster, "number", 5000, 100);
+    // One packet of each hundred is answered.
+    wait_rates(&cluster, "edge", 2020, 100);
     let within = Duration::from_secs(200);
-    to_number.assert_whole_and_filtered(within);
+    assert_counted(
+        &cluster,
+        "number",
+        &to_number.assert_whole_and_filtered(within),
+    );
     let ended = to_edge.assert_whole_and_filtered(within);
+    assert_counted(&cluster, "edge", &ended);
     let by_af_xdp = ended.received.by_af_xdp;
     // The first of a flow comes by UDP, and one of every second.
     assert!(
@@ -198,6 +201,35 @@ fn carried(cluster: &Cluster, least: u64) -> u64 {
         (carried >= least).then_some(carried)
     });
     carried.unwrap()
+}
+
+/// Waits until the transport tells these rates, of a period within a steady load.
+fn wait_rates(cluster: &Cluster, transport: &str, passed: i64, dropped: i64) {
+    // The sender is late by milliseconds now and then.
+    let near = |rate: &Value, sent: i64| {
+        let rate = rate.as_i64()?;
+        ((rate - sent).abs() <= 1 + sent / 500).then_some(rate)
+    };
+    let told = wait_transport(cluster, transport, "the rates in the status", |status| {
+        let traffic = &status["traffic"];
+        let rates = (&traffic["packetsPerSecond"], &traffic["droppedPerSecond"]);
+        Some((near(rates.0, passed)?, near(rates.1, dropped)?))
+    });
+    println!("{transport}: {told:?} packets/s passed and dropped, of {passed} and {dropped} sent");
+}
+
+/// All agents together have counted exactly what was sent.
+fn assert_counted(cluster: &Cluster, transport: &str, ended: &Ended) {
+    let passed = counted(
+        cluster,
+        "stoq_packets_total",
+        transport,
+        r#"direction="in""#,
+    );
+    let dropped = counted(cluster, "stoq_dropped_packets_total", transport, "");
+    let sent = |stream: &NumberSent| stream.sent + u64::from(FAREWELLS);
+    assert_eq!(passed, sent(&ended.honest), "{transport}: passed");
+    assert_eq!(dropped, sent(&ended.denied), "{transport}: dropped");
 }
 
 /// Streams to a pod, guarded by a transport of its name.

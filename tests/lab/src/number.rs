@@ -7,4 +7,4 @@ mod session;
 mod tracker;
 
 pub use receive::{NumberReceived, ReceiveOptions, Stream};
-pub use send::{NumberSent, SendOptions};
+pub use send::{FAREWELLS, NumberSent, SendOptions};

@@ -15,7 +15,7 @@ use crate::process;
 /// How often packets that have become due are sent.
 const GRAIN: Duration = Duration::from_millis(1);
 /// The end is said more than once, for it may be lost like any packet.
-const FAREWELLS: u32 = 10;
+pub const FAREWELLS: u32 = 10;
 
 /// How to send.
 #[derive(Debug, Clone, Args)]
