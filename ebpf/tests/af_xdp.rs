@@ -8,6 +8,7 @@ mod front_ends;
 mod packets;
 mod support;
 
+use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -35,6 +36,11 @@ use support::{Scratch, in_scratch, ip};
 
 const CLIENT: &str = "192.0.2.9:40000";
 const SERVER: &str = "10.0.0.1:4433";
+/// A client and the server of each family.
+const BOTH: [(&str, &str); 2] = [
+    (CLIENT, SERVER),
+    ("[2001:db8::9]:40000", "[fd00:10::1]:4433"),
+];
 const RINGS: Rings = Rings {
     fill: 64,
     receive: 64,
@@ -42,6 +48,7 @@ const RINGS: Rings = Rings {
 
 /// A node whose one endpoint has a relay.
 struct Node {
+    client: SocketAddr,
     loaded: Loaded,
     tables: Tables,
     steering: Steering,
@@ -56,6 +63,17 @@ impl Node {
         Self::of(scratch, &desired())
     }
 
+    /// One whose endpoint is this server.
+    fn between(scratch: &Scratch, client: &str, server: &str) -> Self {
+        let mut desired = desired();
+        let server: SocketAddr = server.parse().unwrap();
+        desired.transports[0].endpoints[0].addr = server.ip();
+        Self {
+            client: client.parse().unwrap(),
+            ..Self::of(scratch, &desired)
+        }
+    }
+
     /// One that has the relay of the first endpoint.
     fn of(scratch: &Scratch, desired: &Desired) -> Self {
         let pins = Pins::new(&scratch.bpffs);
@@ -68,6 +86,7 @@ impl Node {
         program.attach(&relay.far.name, XdpMode::Driver).unwrap();
         after_a_tick();
         Self {
+            client: CLIENT.parse().unwrap(),
             loaded,
             tables,
             steering: Steering::open(&pins.maps()).unwrap(),
@@ -109,8 +128,8 @@ impl Node {
     fn key(&self, transport: u32) -> FlowKey {
         FlowKey {
             transport,
-            peer: addr::to_wire("192.0.2.9".parse().unwrap()),
-            ports: 40000 << 16 | 4433,
+            peer: addr::to_wire(self.client.ip()),
+            ports: u32::from(self.client.port()) << 16 | 4433,
         }
     }
 
@@ -198,70 +217,96 @@ fn packets_out_of(relay: &Relay) -> u64 {
 
 #[test]
 fn an_admitted_flow_reaches_the_socket_byte_for_byte() {
-    in_scratch(|scratch| {
-        let mut node = Node::up(scratch);
-        let mut receiver = node.receiver();
-        node.admit(u64::MAX);
-        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
-        // More than the rings hold: frames go round.
-        for round in 1..=10 {
-            node.take_in(&frame, 48);
-            let got = receive(&mut receiver, 48);
-            assert_eq!(got.len(), 48, "round {round}: {:?}", receiver.statistics());
-            for bytes in got {
-                assert_eq!(bytes[..6], RELAY_MAC);
-                assert_eq!(bytes[6..], frame[6..]);
+    for (client, server) in BOTH {
+        in_scratch(|scratch| {
+            let mut node = Node::between(scratch, client, server);
+            let mut receiver = node.receiver();
+            node.admit(u64::MAX);
+            let frame = udp(client, server).payload(short(false, 700)).frame();
+            // More than the rings hold: frames go round.
+            for round in 1..=10 {
+                node.take_in(&frame, 48);
+                let got = receive(&mut receiver, 48);
+                assert_eq!(got.len(), 48, "round {round}: {:?}", receiver.statistics());
+                for bytes in got {
+                    assert_eq!(bytes[..6], RELAY_MAC);
+                    assert_eq!(bytes[6..], frame[6..]);
+                }
             }
-        }
-        let expected = Counts {
-            packets: 480,
-            bytes: 480 * frame.len() as u64,
-            strange: 0,
-        };
-        assert_eq!(receiver.counts(), expected);
-        assert_eq!(node.observed(), 480, "once each, at the relay");
-        assert_eq!(receiver.mode().unwrap(), Copying::Copy);
-        node.relay.remove().unwrap();
-    });
+            let expected = Counts {
+                packets: 480,
+                bytes: 480 * frame.len() as u64,
+                strange: 0,
+            };
+            assert_eq!(receiver.counts(), expected);
+            assert_eq!(node.observed(), 480, "once each, at the relay");
+            assert_eq!(receiver.mode().unwrap(), Copying::Copy);
+            node.relay.remove().unwrap();
+        });
+    }
 }
 
 #[test]
 fn what_was_not_admitted_or_no_longer_goes_to_the_kernel() {
-    in_scratch(|scratch| {
-        let mut node = Node::up(scratch);
-        let mut receiver = node.receiver();
-        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
-        node.take_in(&frame, 16);
-        node.admit(1);
-        node.take_in(&frame, 16);
-        node.admit(u64::MAX);
-        let stranger = udp("192.0.2.77:1", SERVER)
-            .payload(short(false, 700))
-            .frame();
-        node.take_in(&stranger, 16);
-        let elsewhere = udp(CLIENT, "10.0.0.1:80")
-            .payload(short(false, 700))
-            .frame();
-        node.take_in(&elsewhere, 16);
-        node.take_in(&frame, 16);
-        assert_eq!(receive(&mut receiver, 16).len(), 16);
-        assert_eq!(receiver.counts().packets, 16, "the last alone");
-        assert_eq!(receiver.receive(1, |_| ()), 0);
-    });
+    for ((client, server), stranger, elsewhere) in [
+        (BOTH[0], "192.0.2.77:1", "10.0.0.1:80"),
+        (BOTH[1], "[2001:db8::77]:1", "[fd00:10::1]:80"),
+    ] {
+        in_scratch(|scratch| {
+            let mut node = Node::between(scratch, client, server);
+            let mut receiver = node.receiver();
+            let frame = |from, to| udp(from, to).payload(short(false, 700)).frame();
+            let mine = frame(client, server);
+            node.take_in(&mine, 16);
+            node.admit(1);
+            node.take_in(&mine, 16);
+            node.admit(u64::MAX);
+            node.take_in(&frame(stranger, server), 16);
+            node.take_in(&frame(client, elsewhere), 16);
+            node.take_in(&mine, 16);
+            assert_eq!(receive(&mut receiver, 16).len(), 16);
+            assert_eq!(receiver.counts().packets, 16, "the last alone");
+            assert_eq!(receiver.receive(1, |_| ()), 0);
+        });
+    }
 }
 
 #[test]
 fn with_no_socket_behind_it_a_relay_hands_frames_to_the_host() {
-    in_scratch(|scratch| {
-        let mut node = Node::up(scratch);
-        let receiver = node.receiver();
-        node.admit(u64::MAX);
-        let frame = udp(CLIENT, SERVER).payload(short(false, 700)).frame();
-        drop(receiver);
-        let before = packets_out_of(&node.relay);
-        node.take_in(&frame, 32);
-        node.wait_for_host(before, 32);
-        assert_eq!(node.observed(), 0, "the pod's interface does that");
+    for (client, server) in BOTH {
+        in_scratch(|scratch| {
+            let mut node = Node::between(scratch, client, server);
+            let receiver = node.receiver();
+            node.admit(u64::MAX);
+            let frame = udp(client, server).payload(short(false, 700)).frame();
+            drop(receiver);
+            let before = packets_out_of(&node.relay);
+            node.take_in(&frame, 32);
+            node.wait_for_host(before, 32);
+            assert_eq!(node.observed(), 0, "the pod's interface does that");
+        });
+    }
+}
+
+#[test]
+fn a_relay_has_no_route_and_no_address_that_it_made_up() {
+    in_scratch(|_| {
+        let relay = Relay::ensure(7, 1500).unwrap();
+        for end in [&relay.near.name, &relay.far.name] {
+            for family in ["-4", "-6"] {
+                let routes = ip(&format!("{family} route show table main dev {end}"));
+                assert_eq!(routes, "", "{end}");
+            }
+            assert_eq!(ip(&format!("-6 addr show dev {end}")), "", "{end}");
+            let link = ip(&format!("-d link show dev {end}"));
+            assert!(link.contains("addrgenmode none"), "{link}");
+        }
+        assert_eq!(ip("-4 addr show dev stoq7a"), "");
+        let far = ip("-4 -br addr show dev stoq7b");
+        assert_eq!(
+            far.split_whitespace().skip(2).collect::<Vec<_>>(),
+            ["169.254.220.7/32"]
+        );
     });
 }
 
@@ -296,7 +341,7 @@ fn a_relay_is_taken_over_and_a_stranger_s_device_left_alone() {
     });
 }
 
-const DIRECT: std::net::SocketAddr = std::net::SocketAddr::new(
+const DIRECT: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
     4433,
 );

@@ -8,7 +8,7 @@ mod agent;
 #[path = "support/newer.rs"]
 mod newer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use serde_json::json;
 use stoq_ebpf::relay::{Relay, Traffic};
 use stoq_lab::number::{NumberReceived, NumberSent};
 use stoq_lab::process::Signal;
-use stoq_lab::topology::{ETH, NODE_V4};
+use stoq_lab::topology::{ETH, NODE_V4, NODE_V6};
 use stoq_lab::{Lab, LabOptions, Pod, Process, pod_yaml, tool, transport_yaml, turn, wait_for};
 
 const PORT: u16 = 5000;
@@ -50,24 +50,30 @@ fn broker(lab: &Lab) -> PathBuf {
     lab.directory().join("run").join("afxdp.sock")
 }
 
+/// The pod's endpoint in IPv4.
+fn v4() -> SocketAddr {
+    Pod::Routed.targets(PORT)[0]
+}
+
 /// A receiver in the pod, with a UDP buffer that only root may have.
 fn receiver(lab: &Lab) -> Process {
     let mut command = lab.pod.command(stoq_lab::peers::binary().unwrap());
-    started(lab, &mut command, &[])
+    started(lab, &mut command, v4(), &[])
 }
 
 /// Another: this user, no capabilities, no new privileges, 64 KiB of locked memory.
-fn receiver_as(lab: &Lab, user: u32) -> Process {
+fn receiver_as(lab: &Lab, user: u32, endpoint: SocketAddr) -> Process {
     let mut command = lab.pod.command("prlimit");
     command.args(["--memlock=65536", "setpriv", "--clear-groups"]);
     command.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
     command.args([format!("--reuid={user}"), format!("--regid={user}")]);
-    started(lab, command.arg(stoq_lab::peers::binary().unwrap()), &[])
+    command.arg(stoq_lab::peers::binary().unwrap());
+    started(lab, &mut command, endpoint, &[])
 }
 
-fn started(lab: &Lab, command: &mut Command, options: &[&str]) -> Process {
+fn started(lab: &Lab, command: &mut Command, endpoint: SocketAddr, options: &[&str]) -> Process {
     command.args(["number-recv", "--answer", "--listen"]);
-    command.arg(Pod::Routed.targets(PORT)[0].to_string());
+    command.arg(endpoint.to_string());
     command.arg("--af-xdp").arg(broker(lab)).args(options);
     let process = Process::start(command).unwrap();
     assert!(process.line(SOON).unwrap().starts_with("ready"));
@@ -116,9 +122,12 @@ fn says(process: &Process, words: &str) {
 }
 
 fn send(lab: &Lab, rate: u64, seconds: f64) -> Process {
+    send_to(lab, v4(), rate, seconds)
+}
+
+fn send_to(lab: &Lab, target: SocketAddr, rate: u64, seconds: f64) -> Process {
     let (rate, seconds) = (format!("--rate={rate}"), format!("--seconds={seconds}"));
-    lab.number_send(Pod::Routed.targets(PORT)[0], &[&rate, &seconds])
-        .unwrap()
+    lab.number_send(target, &[&rate, &seconds]).unwrap()
 }
 
 /// Everything arrived, once; returns what the receiver says.
@@ -139,26 +148,28 @@ fn a_pod_without_privileges_receives_by_af_xdp() {
     let Some(_turn) = turn("a_pod_without_privileges_receives_by_af_xdp") else {
         return;
     };
-    let lab = lab(&json!({}));
-    let agent = serving(&lab);
-    let receiver = receiver_as(&lab, USER);
-    says(&receiver, "steered true");
-    let sender = send(&lab, 20_000, 3.0);
-    let received = whole(sender, receiver);
-    let all: u64 = received.streams.iter().map(|one| one.received).sum();
-    // The first of a flow goes to the kernel, and one of every second.
-    assert!(received.by_af_xdp > all * 9 / 10, "{received:?}");
-    assert_eq!(
-        agent
-            .settled()
-            .sum("stoq_packets_total", &["direction=\"in\""]),
-        all as f64 + 10.0
-    );
-    let gone = || {
-        let links = tool::run(lab.node.command("ip").args(["link"])).unwrap();
-        (!links.contains("alias stoq")).then_some(())
-    };
-    wait_for("the relay's end", SOON, gone).unwrap();
+    for endpoint in Pod::Routed.targets(PORT) {
+        let lab = lab(&json!({}));
+        let agent = serving(&lab);
+        let receiver = receiver_as(&lab, USER, endpoint);
+        says(&receiver, "steered true");
+        let sender = send_to(&lab, endpoint, 20_000, 3.0);
+        let received = whole(sender, receiver);
+        let all: u64 = received.streams.iter().map(|one| one.received).sum();
+        // The first of a flow goes to the kernel, and one of every second.
+        assert!(received.by_af_xdp > all * 9 / 10, "{received:?}");
+        assert_eq!(
+            agent
+                .settled()
+                .sum("stoq_packets_total", &["direction=\"in\""]),
+            all as f64 + 10.0
+        );
+        let gone = || {
+            let links = tool::run(lab.node.command("ip").args(["link"])).unwrap();
+            (!links.contains("alias stoq")).then_some(())
+        };
+        wait_for("the relay's end", SOON, gone).unwrap();
+    }
 }
 
 #[test]
@@ -268,18 +279,18 @@ fn only_the_pods_own_user_is_given_a_socket() {
     };
     let lab = lab(&json!({}));
     let _agent = serving(&lab);
-    let receiver = receiver_as(&lab, 1234);
+    let receiver = receiver_as(&lab, 1234, v4());
     says(&receiver, "refused NotYours");
 }
 
 /// A receiver that has the endpoint's AF_XDP socket, and one beside it that has its UDP socket.
-fn pair(lab: &Lab) -> (Process, Process) {
+fn pair(lab: &Lab, endpoint: SocketAddr) -> (Process, Process) {
     let program = || lab.pod.command(stoq_lab::peers::binary().unwrap());
-    let by_socket = started(lab, &mut program(), &["--without-udp"]);
+    let by_socket = started(lab, &mut program(), endpoint, &["--without-udp"]);
     says(&by_socket, "steered true");
     let mut udp = program();
     udp.args(["number-recv", "--answer", "--listen"]);
-    let by_udp = Process::start(udp.arg(Pod::Routed.targets(PORT)[0].to_string())).unwrap();
+    let by_udp = Process::start(udp.arg(endpoint.to_string())).unwrap();
     says(&by_udp, "ready");
     (by_socket, by_udp)
 }
@@ -302,12 +313,15 @@ fn quiet(lab: &Lab) -> Traffic {
 }
 
 /// An address and port of the node, which sends packets for it on to the pod as `kube-proxy` has it do.
-fn front_end(lab: &Lab) -> SocketAddr {
+fn front_end(lab: &Lab, pod: SocketAddr) -> SocketAddr {
     const NODE_PORT: u16 = 30500;
-    let pod = Pod::Routed.targets(PORT)[0];
+    let (family, node) = match pod {
+        SocketAddr::V4(_) => ("ip", IpAddr::from(NODE_V4)),
+        SocketAddr::V6(_) => ("ip6", IpAddr::from(NODE_V6)),
+    };
     let rules = format!(
-        "table ip services {{ chain prerouting {{ type nat hook prerouting priority dstnat; \
-         ip daddr {NODE_V4} udp dport {NODE_PORT} dnat to {pod}; }}; }}"
+        "table {family} services {{ chain prerouting {{ type nat hook prerouting priority dstnat; \
+         {family} daddr {node} udp dport {NODE_PORT} dnat to {pod}; }}; }}"
     );
     tool::run(lab.node.command("nft").arg(rules)).unwrap();
     let yaml = transport_yaml("edge", PORT, "UDP", &json!({}));
@@ -317,7 +331,7 @@ fn front_end(lab: &Lab) -> SocketAddr {
     });
     transport["status"] = json!({"frontEnds": [front_end]});
     put(lab, "edge", &serde_yaml::to_string(&transport).unwrap());
-    SocketAddr::from((NODE_V4, NODE_PORT))
+    SocketAddr::from((node, NODE_PORT))
 }
 
 #[test]
@@ -325,18 +339,26 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
     let Some(_turn) = turn("nothing_is_lost_when_the_pods_process_and_the_agent_are_dead") else {
         return;
     };
-    for (rp_filter, translated) in [("0", false), ("1", false), ("0", true), ("1", true)] {
+    let [v4, v6] = Pod::Routed.targets(PORT);
+    for (pod, rp_filter, translated) in [
+        (v4, "0", false),
+        (v4, "1", false),
+        (v4, "0", true),
+        (v4, "1", true),
+        (v6, "0", false),
+        (v6, "0", true),
+    ] {
         let lab = lab(&json!({}));
         lab.node
             .sysctl("net/ipv4/conf/all/rp_filter", rp_filter)
             .unwrap();
         let target = if translated {
-            front_end(&lab)
+            front_end(&lab, pod)
         } else {
-            Pod::Routed.targets(PORT)[0]
+            pod
         };
         let agent = serving(&lab);
-        let (by_socket, by_udp) = pair(&lab);
+        let (by_socket, by_udp) = pair(&lab, pod);
         let options = ["--rate=5000", "--seconds=6"];
         let sender = lab.number_send(target, &options).unwrap();
         relay_carries(&lab, 5_000);
@@ -356,7 +378,7 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
         let received = first.received + rest.received;
         assert_eq!(
             received, sent.sent,
-            "{first:?}, {rest:?}, rp_filter {rp_filter}, {translated}"
+            "{first:?}, {rest:?}, {pod}, rp_filter {rp_filter}, {translated}"
         );
         assert!(
             after.packets > before.packets,
