@@ -9,6 +9,7 @@
 mod callers;
 mod channel;
 mod door;
+mod ledger;
 mod listen;
 mod make;
 mod offers;
@@ -27,6 +28,8 @@ use tokio::sync::{Notify, watch};
 
 use callers::Callers;
 pub use door::{Door, Holder};
+use ledger::Ledger;
+pub use ledger::{SESSIONS, remove_notes};
 pub use offers::{Offer, Offers, Uplinks, offers, uplinks};
 pub use sessions::{Event, Events, Limits, Sessions, Wants};
 
@@ -51,6 +54,7 @@ struct Inner {
     news: Notify,
     limits: Limits,
     callers: Callers,
+    ledger: Ledger,
     /// Directory of the pinned maps.
     maps: PathBuf,
     /// Where it does not listen, and why.
@@ -59,7 +63,7 @@ struct Inner {
 
 impl Broker {
     /// One without a listener, that has nothing on offer.
-    pub fn new(maps: PathBuf, limits: Limits) -> Self {
+    pub fn new(maps: PathBuf, run_dir: &Path, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             sessions: Mutex::default(),
             offers: watch::Sender::default(),
@@ -68,6 +72,7 @@ impl Broker {
             news: Notify::new(),
             limits,
             callers: Callers::default(),
+            ledger: Ledger::new(run_dir),
             maps,
             problems: Mutex::default(),
         }))
@@ -122,7 +127,8 @@ impl Broker {
     /// Takes over the sessions that an earlier agent has granted, until their pods say so or some
     /// time has passed.
     pub fn adopt(&self, steered: &[SocketAddr]) {
-        self.sessions().adopt(steered, Instant::now());
+        let granted = self.0.ledger.take_over(steered);
+        self.sessions().adopt(&granted, Instant::now());
     }
 
     /// The pod of this endpoint takes nothing: its packets go to the kernel until it says that it is ready.

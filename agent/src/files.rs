@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::broker::SOCKET;
+use crate::broker::{SESSIONS, SOCKET, remove_notes};
 use crate::cluster::CACHE;
 use crate::status::Status;
 
@@ -65,6 +65,11 @@ pub fn remove_all(run_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
             Err(source) => return Err(FileError { path, source }),
         }
     }
+    let notes = remove_notes(run_dir).map_err(|source| FileError {
+        path: run_dir.join(SESSIONS),
+        source,
+    })?;
+    removed.extend(notes);
     Ok(removed)
 }
 

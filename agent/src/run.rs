@@ -220,7 +220,7 @@ impl Agent {
             without_tcx: options.without_tcx,
         };
         let dataplane = Dataplane::new(config);
-        let broker = Broker::new(dataplane.maps(), options.af_xdp);
+        let broker = Broker::new(dataplane.maps(), &options.run_dir, options.af_xdp);
         let device_plugin = options.kubelet.as_ref().map(|kubelet| {
             let count = u32::try_from(options.af_xdp.sessions).unwrap_or(u32::MAX);
             DevicePlugin::start(kubelet, &options.run_dir, count, broker.clone())

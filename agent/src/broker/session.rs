@@ -103,6 +103,8 @@ async fn attend(broker: &Broker, door: &Door, channel: &Channel, user: u32) -> R
         tracing::info!(%endpoint, session, reason = ?why.reason, "{}", why.text);
     }
     tracing::info!(%endpoint, session, "its session is over");
+    // Only here: when the agent is stopped, the next one is to know.
+    broker.0.ledger.strike(endpoint);
     Ok(end)
 }
 
@@ -147,6 +149,7 @@ async fn grant<'a>(
         rings: ticket.rings,
     };
     let (umem, socket) = made;
+    broker.0.ledger.note(ticket.endpoint, granted);
     let fds = [umem.memfd(), socket.as_fd()];
     let sent = channel.send(&Message::Granted(granted), &fds);
     sent.map_err(|_| End::Closed)?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use stoq_ebpf::af_xdp::{Geometry, Rings};
-use stoq_ebpf::broker::{Hello, Reason, Refused, Resume};
+use stoq_ebpf::broker::{Granted, Hello, Reason, Refused, Resume};
 
 use super::door::Caller;
 use super::offers::{Offer, Offers};
@@ -82,8 +82,8 @@ enum Stage {
     Ready,
     /// It did, and does no more.
     Stuck,
-    /// An earlier agent's, until then.
-    Adopted(Instant),
+    /// An earlier agent's, which had granted this, until then.
+    Adopted(Granted, Instant),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,16 @@ impl Sessions {
     ) -> Result<Ticket, Refused> {
         let offer = may(resume.endpoint, caller, offers)?;
         let geometry = resume.granted.geometry;
+        let there = self.all.get(&resume.endpoint).map(|one| one.stage);
+        let known = match there {
+            Some(Stage::Adopted(granted, _)) => granted == resume.granted,
+            // One that has come back already.
+            there => there.is_some(),
+        };
+        if !known {
+            let text = format!("{} has no such session", resume.endpoint);
+            return Err(refused(Reason::NoEndpoint, text));
+        }
         self.room(resume.endpoint, geometry, limits)?;
         Ok(self.take(resume.endpoint, offer.owner, geometry, Stage::Ready))
     }
@@ -144,20 +154,25 @@ impl Sessions {
         limits: &Limits,
     ) -> Result<(), Refused> {
         let there = self.all.get(&endpoint);
-        if there.is_some_and(|one| matches!(one.stage, Stage::Adopted(_))) {
-            self.all.remove(&endpoint);
-        } else if there.is_some() {
+        let adopted = there.filter(|one| matches!(one.stage, Stage::Adopted(..)));
+        if there.is_some() && adopted.is_none() {
             let text = format!("{endpoint} has a session already");
             return Err(refused(Reason::Busy, text));
         }
-        if self.all.len() >= limits.sessions {
+        if self.all.len() - usize::from(adopted.is_some()) >= limits.sessions {
             let text = format!(
                 "the node has {} sessions, as many as it may",
                 limits.sessions
             );
             return Err(refused(Reason::Busy, text));
         }
-        let bytes = self.memory() + geometry.bytes() as u64;
+        let own = geometry.bytes() as u64;
+        if own > limits.session_memory {
+            let most = limits.session_memory;
+            let text = format!("its UMEM would be {own} bytes, {most} are allowed");
+            return Err(refused(Reason::NoMemory, text));
+        }
+        let bytes = self.memory() - adopted.map_or(0, |one| one.bytes) + own;
         if bytes > limits.memory {
             let text = format!(
                 "all UMEMs would be {bytes} bytes, {} are allowed",
@@ -215,12 +230,12 @@ impl Sessions {
         session.filter(|session| session.number == ticket.number)
     }
 
-    pub(super) fn adopt(&mut self, steered: &[SocketAddr], now: Instant) {
-        for endpoint in steered {
+    pub(super) fn adopt(&mut self, granted: &[(SocketAddr, Granted)], now: Instant) {
+        for (endpoint, granted) in granted {
             let session = Session {
                 number: 0,
-                stage: Stage::Adopted(now + COMES_BACK),
-                bytes: 0,
+                stage: Stage::Adopted(*granted, now + COMES_BACK),
+                bytes: granted.geometry.bytes() as u64,
             };
             self.all.entry(*endpoint).or_insert(session);
         }
@@ -240,8 +255,8 @@ impl Sessions {
     pub(super) fn wants(&mut self, now: Instant) -> Wants {
         self.asked += 1;
         self.all
-            .retain(|_, one| !matches!(one.stage, Stage::Adopted(until) if until <= now));
-        let steered = |stage| matches!(stage, Stage::Ready | Stage::Adopted(_));
+            .retain(|_, one| !matches!(one.stage, Stage::Adopted(_, until) if until <= now));
+        let steered = |stage| matches!(stage, Stage::Ready | Stage::Adopted(..));
         let all = || self.all.iter();
         Wants {
             relays: all().map(|(endpoint, _)| *endpoint).collect(),

@@ -37,18 +37,22 @@ fn hello(port: u16, frames: u32) -> Hello {
     }
 }
 
-fn resume(port: u16) -> Resume {
-    let Hello {
-        endpoint,
-        geometry,
-        rings,
-    } = hello(port, 64);
-    let granted = Granted {
+fn granted(frames: u32) -> Granted {
+    Granted {
         session: 1,
-        geometry,
-        rings,
-    };
-    Resume { granted, endpoint }
+        geometry: geometry(frames),
+        rings: Rings {
+            fill: frames,
+            receive: frames,
+        },
+    }
+}
+
+fn resume(port: u16) -> Resume {
+    Resume {
+        granted: granted(64),
+        endpoint: at(port),
+    }
 }
 
 fn pod(name: &str) -> ObjectName {
@@ -198,7 +202,8 @@ fn an_earlier_agent_s_session_waits_for_its_pod() {
     let now = Instant::now();
     let later = now + Duration::from_secs(60);
     let mut sessions = Sessions::default();
-    sessions.adopt(&[at(1), at(2)], now);
+    sessions.adopt(&[(at(1), granted(64)), (at(2), granted(64))], now);
+    assert_eq!(sessions.memory(), 2 * 64 * 2048);
     assert_eq!(sessions.wants(now).steered, BTreeSet::from([at(1), at(2)]));
     let ticket = sessions
         .resume(&resume(1), &Caller::User(1000), &offers(), &LIMITS)
@@ -206,8 +211,47 @@ fn an_earlier_agent_s_session_waits_for_its_pod() {
     assert_eq!(sessions.wants(now).steered, BTreeSet::from([at(1), at(2)]));
     assert_eq!(sessions.wants(later).steered, BTreeSet::from([at(1)]));
     sessions.end(&ticket);
-    sessions.adopt(&[at(3)], now);
+    sessions.adopt(&[(at(3), granted(64))], now);
     // The pod has started anew: its process asks as if nothing had been.
     admit(&mut sessions, 3, 64).unwrap();
     assert_eq!(sessions.wants(now).steered, BTreeSet::new());
+}
+
+#[test]
+fn a_session_is_resumed_as_it_was_granted_or_not_at_all() {
+    let large = granted(512);
+    let small = Limits {
+        session_memory: 1 << 19,
+        ..LIMITS
+    };
+    let tight = Limits {
+        memory: (1 << 20) + (1 << 17) - 1,
+        ..LIMITS
+    };
+    let other = Granted {
+        session: 2,
+        ..large
+    };
+    for (case, port, claimed, limits, expected) in [
+        ("fewer frames", 1, granted(64), LIMITS, Reason::NoEndpoint),
+        ("another session", 1, other, LIMITS, Reason::NoEndpoint),
+        ("of no one", 3, large, LIMITS, Reason::NoEndpoint),
+        ("too large by now", 1, large, small, Reason::NoMemory),
+        ("too large with others", 1, large, tight, Reason::NoMemory),
+    ] {
+        let now = Instant::now();
+        let mut sessions = Sessions::default();
+        sessions.adopt(&[(at(1), large), (at(2), granted(64))], now);
+        let mut resume = |granted, port, limits| {
+            let endpoint = at(port);
+            let resume = Resume { granted, endpoint };
+            let asked = sessions.resume(&resume, &Caller::User(1000), &offers(), &limits);
+            asked.map_err(|refused| refused.reason)
+        };
+        assert_eq!(resume(claimed, port, limits), Err(expected), "{case}");
+        let ticket = resume(large, 1, LIMITS).unwrap();
+        assert_eq!(ticket.geometry, large.geometry, "{case}");
+        assert_eq!(resume(large, 1, LIMITS), Err(Reason::Busy), "{case}, again");
+        assert_eq!(sessions.memory(), (1 << 20) + (1 << 17), "{case}");
+    }
 }

@@ -53,7 +53,7 @@ fn agent(directory: &Path) -> (DevicePlugin, Broker) {
         session_memory: 1 << 20,
         memory: 1 << 20,
     };
-    let broker = Broker::new(directory.join("maps"), limits);
+    let broker = Broker::new(directory.join("maps"), &directory.join("run"), limits);
     broker.publish(offers());
     let kubelet = Kubelet {
         device_plugins: directory.join("plugins"),

@@ -79,10 +79,10 @@ fn routed() -> SocketAddr {
 
 fn memory() -> (Geometry, Rings) {
     let rings = Rings {
-        fill: 64,
-        receive: 64,
+        fill: 128,
+        receive: 128,
     };
-    (Geometry::new(64, 2048).unwrap(), rings)
+    (Geometry::new(128, 2048).unwrap(), rings)
 }
 
 fn hello(endpoint: SocketAddr) -> Message {
@@ -236,9 +236,16 @@ fn a_session_is_resumed_with_its_own_socket_alone() {
         assert_eq!(caller.refused(), Reason::Malformed, "{case}");
     }
     let caller = Caller::new(&lab);
+    caller.say(&resume(smaller(session)), &[fds[1].as_fd()]);
+    assert_eq!(caller.refused(), Reason::NoEndpoint, "of less memory");
+    assert_memory(&agent, session);
+    let caller = Caller::new(&lab);
     caller.say(&resume(session), &[fds[1].as_fd()]);
     let answer = caller.hear().unwrap().0;
     assert_eq!(answer, Message::Granted(session), "{}", agent.log());
+    caller.say(&Message::Ready, &[]);
+    assert_eq!(caller.hear().unwrap().0, Message::Steered(true));
+    assert_memory(&agent, session);
     agent.kill();
     let agent = Agent::spawn(&lab, &mut run(&lab));
     agent.wait_mode("Native");
@@ -255,6 +262,25 @@ fn a_session_is_resumed_with_its_own_socket_alone() {
         );
     }
     assert_serves(&lab, HANDSHAKE);
+}
+
+/// The same session, with half of its memory.
+fn smaller(session: Granted) -> Granted {
+    let geometry = session.geometry;
+    let geometry = Geometry::new(geometry.frames() / 2, geometry.frame_size()).unwrap();
+    Granted {
+        geometry,
+        ..session
+    }
+}
+
+/// The one session's memory is all that the agent counts.
+fn assert_memory(agent: &Agent<'_>, session: Granted) {
+    let counted = || {
+        let bytes = agent.scrape().ok()?.sum("stoq_afxdp_umem_bytes", &[]);
+        (bytes == session.geometry.bytes() as f64).then_some(())
+    };
+    wait_for("its memory to be counted", SOON, counted).unwrap();
 }
 
 /// The end of one session and the beginning of the next meet in the same pass of the agent, or not.
