@@ -177,10 +177,9 @@ fn ten_thousand_clients_masqueraded_as_one_node_are_not_limited_as_one_source() 
     let through_b = (nodes[1].address(), SOLO).into();
 
     let crowd = crowd(&cluster, through_b, CROWD);
-    let rate = f64::from(crowd.asked) / crowd.took.as_secs_f64();
-    println!("{crowd:?}, {rate:.0}/s");
+    let rate = f64::from(CROWD) / crowd.took.as_secs_f64();
+    println!("{rate:.0} clients a second, {} asked again", crowd.again);
     assert!(rate > 5.0 * f64::from(LIMIT), "too few to be limited");
-    assert!(crowd.asked - CROWD < CROWD / 100, "{crowd:?}");
     let received = || count(&cluster, nodes[0], "stoq_packets_total", "direction=\"in\"");
     let all = || (received() >= CROWD.into()).then_some(());
     wait_for("all of them in the counters", SOON, all).unwrap();
