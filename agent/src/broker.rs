@@ -13,6 +13,7 @@ mod ledger;
 mod listen;
 mod make;
 mod offers;
+mod refusals;
 mod session;
 mod sessions;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use stoq_ebpf::broker::Refused;
 use tokio::sync::{Notify, watch};
 
 use callers::Callers;
@@ -31,6 +33,7 @@ pub use door::{Door, Holder};
 use ledger::Ledger;
 pub use ledger::{SESSIONS, remove_notes};
 pub use offers::{Offer, Offers, Uplinks, offers, uplinks};
+use refusals::Refusals;
 pub use sessions::{Event, Events, Limits, Sessions, Wants};
 
 /// Between two passes for the sake of sessions.
@@ -54,6 +57,7 @@ struct Inner {
     news: Notify,
     limits: Limits,
     callers: Callers,
+    refusals: Mutex<Refusals>,
     ledger: Ledger,
     /// Directory of the pinned maps.
     maps: PathBuf,
@@ -72,6 +76,7 @@ impl Broker {
             news: Notify::new(),
             limits,
             callers: Callers::default(),
+            refusals: Mutex::default(),
             ledger: Ledger::new(run_dir),
             maps,
             problems: Mutex::default(),
@@ -136,6 +141,22 @@ impl Broker {
         if self.sessions().stuck(endpoint) {
             tracing::warn!(%endpoint, "the pod takes no frames: its packets go to the kernel again");
             self.0.news.notify_one();
+        }
+    }
+
+    /// Counts a refusal, and logs it unless there are many.
+    fn refused(&self, user: u32, why: &Refused) {
+        let Refused { reason, text } = why;
+        self.sessions().count(Event::Refused, Some(*reason));
+        let refusals = self.0.refusals.lock();
+        let mut refusals = refusals.unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = refusals.line(*reason, Instant::now()) {
+            tracing::info!(
+                user,
+                ?reason,
+                left_out,
+                "refused a pod an AF_XDP socket: {text}"
+            );
         }
     }
 

@@ -64,9 +64,7 @@ pub(super) async fn serve(broker: &Broker, door: &Door, socket: OwnedFd) {
             Ok(end) => end,
             Err(end) => {
                 if let End::Refused(why) = &end {
-                    let Refused { reason, text } = why;
-                    tracing::info!(user, ?reason, "refused a pod an AF_XDP socket: {text}");
-                    broker.sessions().count(Event::Refused, Some(*reason));
+                    broker.refused(user, why);
                 }
                 end
             }

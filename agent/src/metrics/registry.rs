@@ -174,7 +174,7 @@ families! {
         "stoq_afxdp_session_events_total", Kind::Counter, &["event", "reason"],
         "What became of pods that asked for an AF_XDP socket.",
         "`granted`, `resumed` after a restart of the agent, `refused`, `stuck` for a second, `ended`. `reason` is why one \
-         was refused, empty otherwise; the agent's log says who.",
+         was refused, empty otherwise; the agent's log says who, a line a second for each reason.",
     );
     UNPARSED = node(
         "stoq_unparsed_packets_total", Kind::Counter, &["hook", "reason"],

@@ -167,10 +167,14 @@ fn what_is_no_message_is_refused_with_the_reason() {
             Reason::NoEndpoint,
         ),
     ];
-    for (case, bytes, reason) in table {
+    for (case, bytes, reason) in &table {
         let caller = Caller::new(&lab);
-        caller.bytes(&bytes);
-        assert_eq!(caller.refused(), reason, "{case}");
+        caller.bytes(bytes);
+        assert_eq!(caller.refused(), *reason, "{case}");
+    }
+    for expected in [Reason::Malformed, Reason::Version, Reason::NoEndpoint] {
+        let told = table.iter().filter(|(_, _, reason)| *reason == expected);
+        wait_for_refusals(&agent, expected, told.count());
     }
     // An empty message looks like the end of the connection.
     let caller = Caller::new(&lab);
@@ -264,6 +268,18 @@ fn a_session_is_resumed_with_its_own_socket_alone() {
     assert_serves(&lab, HANDSHAKE);
 }
 
+/// Waits until the agent has counted so many refusals for this reason.
+fn wait_for_refusals(agent: &Agent<'_>, reason: Reason, count: usize) {
+    let reason = format!("reason=\"{reason:?}\"");
+    let labels = ["event=\"refused\"", &reason];
+    let counted = || {
+        let all = agent.scrape().ok()?;
+        let refused = all.sum("stoq_afxdp_session_events_total", &labels);
+        (refused == count as f64).then_some(())
+    };
+    wait_for(&format!("{count} refusals, {reason}"), SOON, counted).unwrap();
+}
+
 /// The same session, with half of its memory.
 fn smaller(session: Granted) -> Granted {
     let geometry = session.geometry;
@@ -334,6 +350,7 @@ fn ten_thousand_callers_leave_nothing_behind() {
             .unwrap()
             .sum("process_resident_memory_bytes", &[])
     };
+    let began = Instant::now();
     // What the agent needs for a crowd it has then.
     call(1000);
     let (fds_before, resident_before) = (fds().unwrap(), resident());
@@ -342,6 +359,11 @@ fn ten_thousand_callers_leave_nothing_behind() {
     wait_for("descriptors", SOON, back).unwrap();
     let grown = resident() - resident_before;
     assert!(grown < f64::from(4 << 20), "{grown} bytes more");
+    let log = agent.log();
+    let lines = log.matches("refused a pod").count() as u64;
+    // A line a second for NoEndpoint, and for Busy where there are too many at once.
+    let most = 2 * (began.elapsed().as_secs() + 1);
+    assert!((1..=most).contains(&lines), "{lines} of {most}");
     assert_serves(&lab, HANDSHAKE);
 }
 
