@@ -442,7 +442,7 @@ static const char HELP[] =
     "Receives UDP at ADDRESS and PORT, by an AF_XDP socket from the STOQ agent's broker at SOCKET,\n"
     "and echoes what comes by the kernel. Prints events, one a line, and at the end its counts as JSON.\n"
     "\n"
-    "  --frames N   frames of 2048 bytes to ask for, a power of two from 64 to 65536 (4096)\n"
+    "  --frames N   frames to ask for, of 2048 bytes or more, a power of two from 64 to 65536 (4096)\n"
     "  --seconds S  end after this time\n"
     "  --count N    end after this many packets\n"
     "  --help       show this\n"

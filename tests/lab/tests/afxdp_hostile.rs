@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use agent::{Agent, SOON, run};
 use pods::{
-    CLIENT, HOSTILE, OTHER_USER, PORT, USER, broker, compile, lab, says, send, unprivileged,
+    CLIENT, HOSTILE, OTHER_USER, PORT, USER, broker, compile, lab, lab_of, says, send, unprivileged,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,36 +70,40 @@ fn the_c_client_gets_all_that_does_not_go_by_the_kernel() {
     let Some(_turn) = turn("the_c_client_gets_all_that_does_not_go_by_the_kernel") else {
         return;
     };
-    let lab = lab();
-    let agent = Agent::spawn(&lab, &mut run(&lab));
-    agent.wait_mode("Native");
-    let client = start(&lab, &compile(&lab, CLIENT), &[]);
-    says(&client, "steered true");
-    let sent: NumberSent = send(&lab, Pod::Routed, 20_000, 3.0).report(END).unwrap();
-    let all = sent.sent + FAREWELLS;
-    let seen = || {
-        let seen = agent
-            .scrape()
-            .ok()?
-            .sum("stoq_packets_total", &["direction=\"in\""]);
-        (seen == all as f64).then_some(())
-    };
-    wait_for("all packets", SOON, seen).unwrap();
-    let counts: Counts = client.stop(SOON).unwrap();
-    assert_eq!((counts.all(), counts.strange), (all, 0), "{counts:?}");
-    // The first of a flow goes to the kernel, and one of every second.
-    assert!(counts.packets > all * 9 / 10, "{counts:?}");
-    // Ethernet, IPv4 and UDP headers.
-    let payload = counts.kernel_bytes / counts.kernel_packets;
-    assert_eq!(counts.bytes, counts.packets * (42 + payload), "{counts:?}");
-    // Relays are looked at once a second. Besides, a new device says a few words of its own.
-    let relayed = || {
-        let metrics = agent.scrape().ok()?;
-        let more = metrics.sum("stoq_afxdp_packets_total", &[]) - counts.packets as f64;
-        (0.0..20.0).contains(&more).then_some(metrics)
-    };
-    let metrics = wait_for("the relay's count", SOON, relayed).unwrap();
-    assert_eq!(metrics.sum("stoq_afxdp_dropped_total", &[]), 0.0);
+    for (mtu, frame_size) in [(1500, "frame_size=2048"), (3000, "frame_size=4096")] {
+        let lab = lab_of(mtu);
+        let agent = Agent::spawn(&lab, &mut run(&lab));
+        agent.wait_mode("Native");
+        let client = start(&lab, &compile(&lab, CLIENT), &[]);
+        let granted = client.line(SOON).unwrap();
+        assert!(granted.contains(frame_size), "{granted}");
+        says(&client, "steered true");
+        let sent: NumberSent = send(&lab, Pod::Routed, 20_000, 3.0).report(END).unwrap();
+        let all = sent.sent + FAREWELLS;
+        let seen = || {
+            let seen = agent
+                .scrape()
+                .ok()?
+                .sum("stoq_packets_total", &["direction=\"in\""]);
+            (seen == all as f64).then_some(())
+        };
+        wait_for("all packets", SOON, seen).unwrap();
+        let counts: Counts = client.stop(SOON).unwrap();
+        assert_eq!((counts.all(), counts.strange), (all, 0), "{counts:?}");
+        // The first of a flow goes to the kernel, and one of every second.
+        assert!(counts.packets > all * 9 / 10, "{counts:?}");
+        // Ethernet, IPv4 and UDP headers.
+        let payload = counts.kernel_bytes / counts.kernel_packets;
+        assert_eq!(counts.bytes, counts.packets * (42 + payload), "{counts:?}");
+        // Relays are looked at once a second. Besides, a new device says a few words of its own.
+        let relayed = || {
+            let metrics = agent.scrape().ok()?;
+            let more = metrics.sum("stoq_afxdp_packets_total", &[]) - counts.packets as f64;
+            (0.0..20.0).contains(&more).then_some(metrics)
+        };
+        let metrics = wait_for("the relay's count", SOON, relayed).unwrap();
+        assert_eq!(metrics.sum("stoq_afxdp_dropped_total", &[]), 0.0);
+    }
 }
 
 /// The agent's death in the midst of packets, a stop of the client itself, and a wrong user.

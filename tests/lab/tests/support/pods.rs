@@ -25,7 +25,13 @@ pub const HOSTILE: &str = "tests/lab/c/hostile.c";
 
 /// A lab with both pods, each with a transport of its name.
 pub fn lab() -> Lab {
+    lab_of(LabOptions::default().mtu)
+}
+
+/// The same, on links of this MTU.
+pub fn lab_of(mtu: u32) -> Lab {
     let lab = Lab::up(LabOptions {
+        mtu,
         wire_like: true,
         ..LabOptions::default()
     });
