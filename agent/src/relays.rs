@@ -50,7 +50,7 @@ impl Relays {
         for (endpoint, id) in wanted {
             let known = before.remove(&endpoint).and_then(Result::ok);
             let unchanged = known.filter(|known| known.far.mtu == mtu && there.contains(known));
-            let relay = unchanged.map_or_else(|| Relay::ensure(id, mtu), Ok);
+            let relay = unchanged.map_or_else(|| made(id, mtu, endpoint), Ok);
             self.all.insert(endpoint, relay);
         }
     }
@@ -86,6 +86,13 @@ impl Relays {
             Some((endpoint, relay.far.index, relay.traffic().ok()?))
         })
     }
+}
+
+/// One that loses nothing when its socket has gone.
+fn made(id: u32, mtu: u32, endpoint: SocketAddr) -> Result<Relay, KernelError> {
+    let relay = Relay::ensure(id, mtu)?;
+    relay.hands_over(endpoint.ip())?;
+    Ok(relay)
 }
 
 /// Nothing taken for so long is too long: a second, by clocks that are not quite exact.

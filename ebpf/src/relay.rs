@@ -5,7 +5,7 @@
 //! the socket that is bound there. With no socket the host takes the frame and routes it as if it
 //! had come by the uplink, so nothing is lost when a socket goes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::kernel::device::{self, ALIAS};
 use crate::kernel::interface::{self, Interface, link_header};
 use crate::pinned::{OpenError, open};
 use crate::sys::KernelError;
-use crate::sys::netlink::{Attributes, Netlink, Reply, Request, u64_of};
+use crate::sys::netlink::{Attributes, Netlink, Reply, Request, u32_of, u64_of};
 
 /// A relay's two devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +97,23 @@ impl Relay {
         found.ok_or_else(|| Errno::NODEV.into())
     }
 
+    /// Whether the host takes packets to such an address that come out with no socket behind.
+    ///
+    /// # Errors
+    /// `EAFNOSUPPORT` if it does not: a node may have IPv6 off for new devices.
+    pub fn hands_over(&self, address: IpAddr) -> Result<(), KernelError> {
+        let request = Request::new(libc::RTM_GETLINK, 0).header(&link_header(self.far.index, 0));
+        let replies = Netlink::route()?.request(request)?;
+        if address.is_ipv4() || replies.iter().any(takes_v6) {
+            return Ok(());
+        }
+        let words = "new devices take no IPv6: net.ipv6.conf.default.disable_ipv6";
+        Err(KernelError {
+            errno: Errno::AFNOSUPPORT,
+            words: Some(words.to_owned()),
+        })
+    }
+
     /// Removes both ends; what is gone already is no error.
     ///
     /// # Errors
@@ -150,6 +167,15 @@ fn traffic(reply: &Reply) -> Option<Traffic> {
         packets: number(PACKETS)?,
         dropped: number(DROPPED)?,
     })
+}
+
+fn takes_v6(reply: &Reply) -> bool {
+    const IFLA_INET6_CONF: u16 = 2;
+    const DEVCONF_DISABLE_IPV6: usize = 26;
+    let families = Attributes::at(&reply.payload, interface::HEADER).nested(libc::IFLA_AF_SPEC);
+    let conf = families.nested(libc::AF_INET6 as u16).get(IFLA_INET6_CONF);
+    let disabled = conf.and_then(|conf| conf.get(DEVCONF_DISABLE_IPV6 * size_of::<u32>()..));
+    disabled.and_then(u32_of) == Some(0)
 }
 
 fn endpoint_of(near: &str) -> Option<u32> {

@@ -311,6 +311,24 @@ fn a_relay_has_no_route_and_no_address_that_it_made_up() {
 }
 
 #[test]
+fn a_relay_says_where_the_host_takes_no_ipv6() {
+    in_scratch(|_| {
+        let [v4, v6] = BOTH.map(|(_, server)| server.parse::<SocketAddr>().unwrap().ip());
+        let relay = Relay::ensure(7, 1500).unwrap();
+        assert_eq!(
+            (relay.hands_over(v4), relay.hands_over(v6)),
+            (Ok(()), Ok(()))
+        );
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        let later = Relay::ensure(8, 1500).unwrap();
+        assert_eq!(later.hands_over(v4), Ok(()));
+        let refused = later.hands_over(v6).unwrap_err();
+        assert_eq!(refused.errno, rustix::io::Errno::AFNOSUPPORT);
+        assert_eq!(relay.hands_over(v6), Ok(()), "made before");
+    });
+}
+
+#[test]
 fn a_bound_socket_can_neither_send_nor_be_bound_to_anything_else() {
     in_scratch(|scratch| {
         let mut node = Node::up(scratch);

@@ -352,6 +352,10 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
         lab.node
             .sysctl("net/ipv4/conf/all/rp_filter", rp_filter)
             .unwrap();
+        // Of a relay's own it does not matter.
+        lab.node
+            .sysctl("net/ipv6/conf/default/forwarding", "0")
+            .unwrap();
         let target = if translated {
             front_end(&lab, pod)
         } else {
@@ -385,6 +389,25 @@ fn nothing_is_lost_when_the_pods_process_and_the_agent_are_dead() {
             "the relay was the way: {after:?}"
         );
     }
+}
+
+#[test]
+fn without_ipv6_on_new_devices_there_is_no_socket_for_it_and_nothing_is_lost() {
+    let name = "without_ipv6_on_new_devices_there_is_no_socket_for_it_and_nothing_is_lost";
+    let Some(_turn) = turn(name) else {
+        return;
+    };
+    let lab = lab(&json!({}));
+    lab.node
+        .sysctl("net/ipv6/conf/default/disable_ipv6", "1")
+        .unwrap();
+    let _agent = serving(&lab);
+    let endpoint = Pod::Routed.targets(PORT)[1];
+    let receiver = receiver_as(&lab, USER, endpoint);
+    says(&receiver, "refused NotSupported: no relay: EAFNOSUPPORT");
+    let received = whole(send_to(&lab, endpoint, 10_000, 1.0), receiver);
+    assert_eq!(received.by_af_xdp, 0);
+    steered(&lab);
 }
 
 #[test]
