@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use stoq_ebpf_abi::parse::Addr;
 
 use crate::packets::node::{Fate, Node};
-use crate::packets::table::{DNS, SERVER, SERVER6, host, variants};
+use crate::packets::table::{DNS, FRONT, FRONT6, SERVER, SERVER6, host, variants};
 
 static NODES: LazyLock<[Node; 2]> = LazyLock::new(|| {
     let named = |wanted| variants().into_iter().find(|(name, _)| *name == wanted);
@@ -14,7 +14,7 @@ static NODES: LazyLock<[Node; 2]> = LazyLock::new(|| {
 
 pub(crate) fn check(frame: &[u8], now: u64) {
     let [enforcing, monitoring] = [&NODES[0], &NODES[1]].map(|node| fates(node, frame, now));
-    let aimed = [SERVER, SERVER6, DNS]
+    let aimed = [SERVER, SERVER6, DNS, FRONT, FRONT6]
         .into_iter()
         .any(|server| holds(frame, host(server)));
     for (enforced, monitored) in enforcing.into_iter().zip(monitoring) {
