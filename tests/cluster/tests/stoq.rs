@@ -8,7 +8,7 @@ mod probe;
 mod scene;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use probe::{Answers, until};
 use scene::{
@@ -17,12 +17,15 @@ use scene::{
 };
 use serde_json::{Value, json};
 use stoq_cluster::stoq::{self, Program};
-use stoq_cluster::{Cluster, ClusterOptions, NodeOptions, images, rbac, turn};
+use stoq_cluster::{Cluster, ClusterOptions, Node, NodeOptions, images, rbac, turn};
+use stoq_crds::Timestamp;
 use stoq_lab::number::{FAREWELLS, NumberSent};
 use stoq_lab::wait_for;
 
 /// How often it is measured from a command to its effect.
 const ROUNDS: usize = 20;
+/// How long there is no API server.
+const OUTAGE: Duration = Duration::from_secs(300);
 
 #[test]
 fn what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_trace() {
@@ -243,6 +246,64 @@ fn streams<'a>(cluster: &'a Cluster, to: Target<'_>, rate: u64, seconds: u32) ->
             (guarded && is(status, "Ready", "True")).then_some(())
         });
     })
+}
+
+#[test]
+fn guards_outlast_an_outage_of_the_api_server_in_which_agents_die() {
+    let name = "guards_outlast_an_outage_of_the_api_server_in_which_agents_die";
+    let Some(turn) = turn(name) else {
+        return;
+    };
+    let cluster = cluster(plain(2));
+    let to = |name, node| Target {
+        name,
+        node,
+        af_xdp: false,
+    };
+    let both = [to("one", "node-a"), to("other", "node-b")];
+    // Until all is told again: agents and operator ask for the API server every 30 s at least.
+    let seconds = OUTAGE.as_secs() as u32 + 100;
+    let both = both.map(|to| streams(&cluster, to, 1000, seconds));
+    let begun = Instant::now();
+    cluster.control_plane.stop_api_server();
+    // Nearly all of it is waiting, beside which other tests may have their turn.
+    drop(turn);
+    let passed = |time| {
+        let passed = || (begun.elapsed() >= time).then_some(());
+        wait_for("the time to pass", OUTAGE + SOON, passed).unwrap();
+    };
+    passed(OUTAGE / 3);
+    for node in cluster.nodes() {
+        kill_agent(node);
+    }
+    passed(OUTAGE);
+    cluster.control_plane.start_api_server().unwrap();
+    let back = Timestamp::now();
+    println!("no API server for {:.0?}", begun.elapsed());
+    for (transport, node) in [("one", "node-a"), ("other", "node-b")] {
+        wait_transport(&cluster, transport, "a fresh status", |status| {
+            let reported = get(&cluster, "stoqnode", node)["status"]["reportedAt"].clone();
+            let reported: Timestamp = reported.as_str()?.parse().ok()?;
+            let guarded = status["pods"] == 1 && status["nodes"]["native"] == 1;
+            (guarded && is(status, "Ready", "True") && reported > back).then_some(())
+        });
+    }
+    println!("all is told {:.0?} after its beginning", begun.elapsed());
+    for streams in both {
+        streams.assert_whole_and_filtered(SOON);
+    }
+}
+
+/// SIGKILL; waits until the kubelet has started another one, and that has taken over.
+fn kill_agent(node: &Node) {
+    let pid = || node.exec(&["pidof", "stoq-agent"]).ok();
+    let old = pid().unwrap();
+    node.exec(&["kill", "-KILL", old.trim()]).unwrap();
+    wait_for("another agent", SOON, || {
+        let other = pid().is_some_and(|new| new != old);
+        (other && scene::page(node, "readyz").is_some()).then_some(())
+    })
+    .unwrap();
 }
 
 #[test]

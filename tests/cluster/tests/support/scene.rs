@@ -124,17 +124,17 @@ pub fn echoes(cluster: &Cluster) -> Vec<SocketAddr> {
     lines.iter().map(address).collect()
 }
 
-/// The agent's page of metrics on a node, of the agent that answers there now.
-pub fn metrics(node: &Node) -> Option<String> {
-    let page = "http://127.0.0.1:9465/metrics";
-    node.exec(&["busybox", "wget", "-q", "-O", "-", page]).ok()
+/// A page of the agent that answers on a node now, if it is there and all is well.
+pub fn page(node: &Node, name: &str) -> Option<String> {
+    let page = format!("http://127.0.0.1:9465/{name}");
+    node.exec(&["busybox", "wget", "-q", "-O", "-", &page]).ok()
 }
 
 /// What all agents together have counted for a transport.
 pub fn counted(cluster: &Cluster, metric: &str, transport: &str, labels: &str) -> u64 {
     let label = format!("transport=\"{transport}\"");
     let each = cluster.nodes().iter().map(|node| {
-        let page = wait_for("metrics", SOON, || metrics(node)).unwrap();
+        let page = wait_for("metrics", SOON, || page(node, "metrics")).unwrap();
         let lines = page.lines().filter(|line| {
             let series = line.strip_prefix(metric);
             let labelled = series.is_some_and(|series| series.starts_with('{'));
@@ -254,6 +254,8 @@ fn receiver(target: Target<'_>) -> String {
     let mut container = json!({
         "name": "receiver", "image": images::BOX, "command": ["sh", "-c", receive],
         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        // For a socket with room for all that comes while it is held up.
+        "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}},
     });
     if af_xdp {
         let receive = format!("{receive} --answer --af-xdp /run/stoq/afxdp.sock");
