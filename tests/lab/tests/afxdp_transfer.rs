@@ -234,7 +234,7 @@ fn ten_gibibytes_arrive_as_they_were_sent() {
     );
     assert_eq!((seen.received, told), (BYTES, BYTES));
     let packets = counts.packets + seen.metrics.udp_datagrams;
-    assert!(counts.packets > packets / 20, "{:#?}", seen.metrics);
+    assert!(counts.packets > packets / 50, "{:#?}", seen.metrics);
     assert!(seen.metrics.udp_datagrams > 100_000, "{:#?}", seen.metrics);
     assert!(seen.changes > 20 && deaths > 3, "{} {deaths}", seen.changes);
 }
