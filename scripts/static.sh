@@ -18,8 +18,9 @@ main() {
   for package; do packages+=(-p "$package"); done
   cargo build --quiet --locked --profile image --target "$target" "${packages[@]}" --bins
   mkdir -p "$out"
+  # Cargo does not strip a package that has settings of its own in the profile.
   for package; do
-    cp "${CARGO_TARGET_DIR:-target}/$target/image/$package" "$out/"
+    "${target%%-*}-linux-gnu-strip" -o "$out/$package" "${CARGO_TARGET_DIR:-target}/$target/image/$package"
   done
 }
 
