@@ -262,7 +262,7 @@ fn guards_outlast_an_outage_of_the_api_server_in_which_agents_die() {
     };
     let both = [to("one", "node-a"), to("other", "node-b")];
     // Until all is told again: agents and operator ask for the API server every 30 s at least.
-    let seconds = OUTAGE.as_secs() as u32 + 100;
+    let seconds = OUTAGE.as_secs() as u32 + 150;
     let both = both.map(|to| streams(&cluster, to, 1000, seconds));
     let begun = Instant::now();
     cluster.control_plane.stop_api_server();
