@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use kube::{Client, Config};
+use kube::Config;
 use stoq_crds::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -64,7 +64,7 @@ pub enum StartError {
 pub async fn run(options: RunOptions) -> Result<(), StartError> {
     let terminate = signal(SignalKind::terminate())?;
     let interrupt = signal(SignalKind::interrupt())?;
-    let client = Client::try_from(Config::infer().await?)?;
+    let client = stoq_daemon::client(Config::infer().await?)?;
     let metrics = Metrics::new()?;
     let shared = Shared::default();
     serve::spawn(options.http, &shared, metrics.clone());

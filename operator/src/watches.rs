@@ -3,7 +3,7 @@
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
@@ -45,9 +45,9 @@ where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default().page_size(PAGE);
-    let events = watcher(api, config).default_backoff();
-    let events = events.map_ok(news);
+    let events = stoq_daemon::watch(api, config);
     events
+        .map_ok(news)
         .map_err(move |source| Trouble { what, source })
         .boxed()
 }

@@ -22,7 +22,7 @@ pub enum ClusterError {
 pub(super) async fn client() -> Result<Client, ClusterError> {
     let config = Config::infer().await;
     let config = config.map_err(|error| ClusterError::NoConfig(Box::new(error)))?;
-    Client::try_from(config).map_err(ClusterError::Client)
+    stoq_daemon::client(config).map_err(ClusterError::Client)
 }
 
 fn in_a_line(error: &InferConfigError) -> String {

@@ -4,8 +4,7 @@ use std::fmt::Debug;
 
 use futures::stream::{BoxStream, StreamExt as _, select_all};
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
@@ -64,7 +63,7 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let config = Config::default().fields(fields);
-    let events = watcher(api, config).default_backoff();
+    let events = stoq_daemon::watch(api, config);
     let told = move |event: Result<_, _>| event.map(change).map_err(|error| Failed { what, error });
     events.map(told).boxed()
 }

@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
 const NEVER_REACHES: [(&str, &[&str]); 7] = [
     ("stoq-ebpf-abi", &["kube", "tokio", "stoq-ebpf", "quinn"]),
     ("stoq-crds", &["aya", "stoq-ebpf", "tokio", "quinn"]),
-    ("stoq-daemon", &["kube", "k8s-openapi", "aya", "quinn"]),
+    ("stoq-daemon", &["stoq-crds", "aya", "quinn"]),
     ("stoq-ebpf", &["kube", "k8s-openapi", "tokio", "quinn"]),
     (
         "stoq-agent",
