@@ -28,7 +28,7 @@ image() {
   local user="" version
   version=$(cargo pkgid -p "$1" | sed 's/.*[#@]//')
   [[ $1 != stoq-operator ]] || user=65532:65532
-  "${CARGO_TARGET_DIR:-target}/debug/cluster" image "docker.io/stoq/${1#stoq-}:$version" \
+  "${CARGO_TARGET_DIR:-target}/debug/cluster" image "registry.invalid/stoq/${1#stoq-}:$version" \
     --architecture "$2" --user "$user" --program "/$1=$OUT/bin/$2/$1" --entrypoint "/$1" \
     --output "$OUT/$1-$2.tar"
 }

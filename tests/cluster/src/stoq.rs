@@ -31,8 +31,8 @@ impl Program {
     /// The name of its image without the version, as deploy/ has it.
     pub fn repository(self) -> &'static str {
         match self {
-            Self::Agent => "docker.io/stoq/agent",
-            Self::Operator => "docker.io/stoq/operator",
+            Self::Agent => "registry.invalid/stoq/agent",
+            Self::Operator => "registry.invalid/stoq/operator",
         }
     }
 

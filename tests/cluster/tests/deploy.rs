@@ -87,7 +87,12 @@ fn both_programs_have_no_more_than_they_need() {
             assert!(pod.get(shared).is_none(), "{shared}");
         }
     }
+    let agent = &container(Program::Agent)["securityContext"];
+    assert_eq!(agent["appArmorProfile"]["type"], "Unconfined");
     let operator = pod(Program::Operator);
+    for profile in ["appArmorProfile", "seLinuxOptions"] {
+        assert!(container(Program::Operator)["securityContext"][profile].is_null());
+    }
     assert_eq!(operator["securityContext"]["runAsNonRoot"], true);
     let add = &container(Program::Operator)["securityContext"]["capabilities"]["add"];
     assert!(add.is_null() && operator["hostNetwork"].is_null() && operator["volumes"].is_null());
