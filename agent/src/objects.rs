@@ -41,6 +41,9 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     /// Everything that was refused.
     pub problems: Vec<Problem>,
+    /// Transports that the cluster says are not in force, and why: they lost an endpoint, of a pod that may be on another
+    /// node.
+    pub refused: BTreeMap<ObjectName, String>,
     /// Addresses of the cluster's nodes, as far as the cluster tells.
     pub node_addresses: BTreeSet<IpAddr>,
     /// Whether nothing is to be in force on this node, whatever the transports ask for.

@@ -47,7 +47,7 @@ pub struct Plan {
     pub missing_uplinks: Vec<String>,
     /// The maps' content.
     pub desired: tables::Desired,
-    /// Every transport, in the order of `desired` as far as they take part.
+    /// Every transport, by name.
     pub transports: Vec<PlannedTransport>,
     /// Endpoints whose pods may ask for an AF_XDP socket.
     pub seats: BTreeMap<SocketAddr, Seat>,

@@ -59,7 +59,7 @@ pub fn resolve_conflicts<'a>(
 ) -> Vec<Conflict> {
     let pods: Vec<&Pod> = pods.iter().map(Borrow::borrow).collect();
     let mut oldest_first: Vec<_> = transports.into_iter().collect();
-    oldest_first.sort_by_key(|t| seniority(t));
+    oldest_first.sort_by(|a, b| a.seniority().cmp(&b.seniority()));
     let mut claims = Claims::new();
     let judge = |t| admit(&mut claims, t, &pods);
     oldest_first.into_iter().filter_map(judge).collect()
@@ -75,9 +75,13 @@ enum Place<'a> {
     Address(IpAddr),
 }
 
-fn seniority(transport: &Transport) -> (bool, Option<Timestamp>, &ObjectName) {
-    let created = transport.created;
-    (created.is_none(), created, &transport.name)
+impl Transport {
+    /// Sorts the older before the younger, as [`resolve_conflicts`] has it.
+    #[must_use]
+    pub fn seniority(&self) -> impl Ord {
+        let created: Option<Timestamp> = self.created;
+        (created.is_none(), created, &self.name)
+    }
 }
 
 /// Enters the claims of a transport, or none of them if one is taken.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use stoq_crds::api::StoqTransportStatus;
 use stoq_crds::{StoqNode, StoqTransport};
 
-use super::index::Index;
+use super::index::{Index, is_refusal};
 
 /// Name of the file.
 pub const CACHE: &str = "objects.jsonl";
@@ -119,13 +119,16 @@ pub(super) fn write(run_dir: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, run_dir.join(CACHE))
 }
 
-/// What is of use of a transport: its status changes every minute, and with it only front ends.
+/// What is of use of a transport. Its status changes every minute; of that, front ends and whether it is refused.
 pub(super) fn kept_transport(object: StoqTransport) -> StoqTransport {
     StoqTransport {
         metadata: kept_meta(object.metadata),
         spec: object.spec,
         status: object.status.map(|status| StoqTransportStatus {
             front_ends: status.front_ends,
+            conditions: { status.conditions.into_iter() }
+                .filter(is_refusal)
+                .collect(),
             ..StoqTransportStatus::default()
         }),
     }

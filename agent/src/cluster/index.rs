@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod as ApiPod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
-use stoq_crds::{Invalid, Pod, StoqNode, StoqTransport, Transport};
+use stoq_crds::{
+    ConditionType, Invalid, ObjectName, Pod, Reason, StoqNode, StoqTransport, Transport,
+};
 
 use super::shelf::{Name, Shelf};
 use crate::objects::{Fault, Objects, Problem};
@@ -66,6 +69,11 @@ impl Index {
         objects.transports = transports
             .filter_map(|one| Transport::parse(one).ok())
             .collect();
+        objects.refused = self
+            .transports
+            .good()
+            .filter_map(refused_as_a_whole)
+            .collect();
         objects.pods = { self.pods.good() }
             .filter_map(|one| Pod::parse(one).ok())
             .collect();
@@ -89,6 +97,23 @@ impl Index {
 
 fn told<T>(parsed: Result<T, Invalid>) -> Result<(), String> {
     parsed.map(drop).map_err(|invalid| invalid.to_string())
+}
+
+/// A transport that the operator, who sees the pods of all nodes, found to be the younger of two: as it is now.
+fn refused_as_a_whole(object: &StoqTransport) -> Option<(ObjectName, String)> {
+    let generation = object.metadata.generation;
+    let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
+    let refusal =
+        conditions.find(|one| is_refusal(one) && one.observed_generation == generation)?;
+    let name = ObjectName::parse(&object.metadata).ok()?;
+    Some((name, refusal.message.clone()))
+}
+
+/// Whether it says of a transport that an older one has what it wants.
+pub(super) fn is_refusal(condition: &Condition) -> bool {
+    condition.type_ == ConditionType::Accepted.as_str()
+        && condition.status == "False"
+        && condition.reason == Reason::Conflict.as_str()
 }
 
 fn refused<K: Resource + Clone>(kind: &str, shelf: &Shelf<K>) -> Vec<Problem> {

@@ -21,9 +21,11 @@ pub(super) fn desired(
     seats: &BTreeMap<SocketAddr, Seat>,
 ) -> Desired {
     let pairs = objects.transports.iter().zip(planned);
-    let here = pairs.filter(|(_, planned)| planned.is_here());
+    let mut here: Vec<_> = pairs.filter(|(_, planned)| planned.is_here()).collect();
+    // Who comes first has what two want: a front end, or the last of the room.
+    here.sort_by(|(a, _), (b, _)| a.seniority().cmp(&b.seniority()));
     Desired {
-        transports: here
+        transports: { here.into_iter() }
             .map(|(spec, planned)| transport(node, spec, planned, seats))
             .collect(),
         nodes: all_nodes(node, objects),

@@ -226,6 +226,37 @@ fn the_loser_of_a_conflict_takes_no_part() {
 }
 
 #[test]
+fn who_lost_on_another_node_takes_no_part_here() {
+    let other = EDGE.replace("name: edge", "name: other");
+    let other = other.replace("port: 4433", "port: 4434");
+    let yaml = format!("{EDGE}{other}{}", routed());
+    let of = |yaml: &str| {
+        let mut objects = objects(yaml);
+        let name = objects.transports[0].name.clone();
+        objects.refused = [(name, "port 4433 of pod default/x belongs to".to_owned())].into();
+        let (settings, detours) = (Settings::default(), Detours::default());
+        plan(&machine(), &objects, &settings, &detours, &Wants::default())
+    };
+    let with_pod = of(&yaml);
+    let [refused, stays] = &with_pod.transports[..] else {
+        panic!("{with_pod:?}");
+    };
+    assert_eq!((refused.pods.len(), stays.pods.len()), (0, 1));
+    assert!(refused.conflict.as_ref().unwrap().contains("belongs to"));
+    assert_eq!(with_pod.desired.transports[0].name, "default/other");
+    // It disputes nothing any more, so a rival of this node's own has the pods.
+    let rival = EDGE.replace("name: edge", "name: rival");
+    let plan = of(&format!("{EDGE}{rival}{}", routed()));
+    assert_eq!(endpoints(&plan)[0], "default/rival 10.0.0.1 pod");
+    // Without a pod there is nothing to tell.
+    let plan = of(EDGE);
+    assert_eq!(
+        (&plan.transports[0].conflict, plan.transports[0].is_here()),
+        (&None, false)
+    );
+}
+
+#[test]
 fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
     let settings = Settings {
         uplinks: vec!["cali1".into(), "eth7".into()],

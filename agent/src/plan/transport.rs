@@ -53,13 +53,19 @@ pub(super) fn planned(
 ) -> Vec<PlannedTransport> {
     let mut conflicts = conflicts(objects);
     let each = objects.transports.iter().map(|transport| {
-        let conflict = conflicts.remove(&transport.name);
-        let takes_part = conflict.is_none();
-        let selected = { objects.pods.iter() }.filter(|pod| takes_part && transport.selects(pod));
+        let mut selected: Vec<_> = { objects.pods.iter() }
+            .filter(|pod| transport.selects(pod))
+            .collect();
+        let refused = objects.refused.get(&transport.name);
+        // Only where it would have pods it is this node's affair to tell.
+        let told = refused.filter(|_| !selected.is_empty()).cloned();
+        let conflict = conflicts.remove(&transport.name).or(told);
+        let takes_part = conflict.is_none() && refused.is_none();
+        selected.retain(|_| takes_part);
         PlannedTransport {
             name: transport.name.clone(),
             generation: transport.generation,
-            pods: selected.map(&place).collect(),
+            pods: selected.into_iter().map(&place).collect(),
             xdp: xdp_policy(&transport.acceleration),
             af_xdp: transport.acceleration.af_xdp,
             tier: transport.tier,
@@ -72,8 +78,11 @@ pub(super) fn planned(
     each.collect()
 }
 
+/// Those among this node's pods. Who is out already disputes nothing.
 fn conflicts(objects: &Objects) -> BTreeMap<ObjectName, String> {
-    let found = resolve_conflicts(&objects.transports, &objects.pods);
+    let judged = objects.transports.iter();
+    let judged = judged.filter(|one| !objects.refused.contains_key(&one.name));
+    let found = resolve_conflicts(judged, &objects.pods);
     let each = found.into_iter();
     each.map(|one| (one.loser.clone(), one.to_string()))
         .collect()

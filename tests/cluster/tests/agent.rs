@@ -53,6 +53,7 @@ fn what_the_cluster_asks_for_is_in_force_and_told() {
 
     relabelled(&scene);
     paused(&scene);
+    refused(&scene);
     scene
         .cluster
         .kubectl(&["-n", "lab", "delete", "stq", "edge"])
@@ -79,6 +80,19 @@ fn relabelled(scene: &Scene) {
     scene.wait_node("no transport", has_no_transport);
     scene.assert_nothing_left();
     label("app=edge");
+    scene.wait_node("mode Native", |node| Some(mode(node)? == "Native"));
+    assert_guarded(&scene.lab);
+}
+
+/// As the operator says of one that lost an endpoint of another node's pod.
+fn refused(scene: &Scene) {
+    scene.accept("False", "Conflict");
+    scene.assert_nothing_left();
+    scene.wait_node("refused", |node| {
+        let told = &node["status"]["transports"][0];
+        Some(told["reason"] == "Conflict" && told["message"] == "said by a test")
+    });
+    scene.accept("True", "Accepted");
     scene.wait_node("mode Native", |node| Some(mode(node)? == "Native"));
     assert_guarded(&scene.lab);
 }

@@ -119,6 +119,33 @@ fn what_cannot_be_read_at_all_stops_no_other() {
 }
 
 #[test]
+fn a_transport_is_refused_by_its_condition_as_it_is_now() {
+    // type, status, reason, the generation it is about
+    for (kind, status, reason, generation, refused) in [
+        ("Accepted", "False", "Conflict", 2, true),
+        ("Accepted", "False", "Conflict", 1, false),
+        ("Accepted", "False", "Invalid", 2, false),
+        ("Accepted", "True", "Accepted", 2, false),
+        ("Ready", "False", "Conflict", 2, false),
+    ] {
+        let told: DeserializeGuard<StoqTransport> = read(&format!(
+            "{{metadata: {{namespace: lab, name: edge, generation: 2}}, \
+             spec: {{podSelector: {{}}, ports: [{{port: 1}}]}}, \
+             status: {{conditions: [{{type: {kind}, status: '{status}', reason: {reason}, \
+             observedGeneration: {generation}, message: lost, \
+             lastTransitionTime: '2026-01-01T00:00:00Z'}}]}}}}"
+        ));
+        let told = DeserializeGuard(told.0.map(crate::cluster::cache::kept_transport));
+        let mut index = listed(&[], &[]);
+        index.take(Change::Transport(Event::Apply(told)));
+        let found = index.objects().refused;
+        let words: Vec<_> = found.values().map(String::as_str).collect();
+        let expected = if refused { &["lost"][..] } else { &[] };
+        assert_eq!(words, expected, "{kind}={status} {reason} of {generation}");
+    }
+}
+
+#[test]
 fn node_addresses_are_one_a_line() {
     let mut index = listed(&[], &[]);
     index.take(Change::Addresses(Event::Apply(map("10.0.0.1\nfd00::1\n"))));

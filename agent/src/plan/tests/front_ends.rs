@@ -133,6 +133,36 @@ fn any_node_may_get_what_it_sends_on_to_others() {
 }
 
 #[test]
+fn a_refused_transport_has_no_front_end_and_an_older_one_comes_first() {
+    let cluster = NODE_PORT.replace("Local", "Cluster");
+    let born = |name: &str, second: i64| {
+        let mut one = objects(&edge(&cluster)).transports.remove(0);
+        one.name.name = name.to_owned();
+        one.created = Some(stoq_crds::Timestamp::from_second(second).unwrap());
+        one
+    };
+    let mut both = Objects::default();
+    both.transports = vec![born("young", 2), born("zz-old", 1)];
+    let mut refused = both.clone();
+    let young = both.transports[0].name.clone();
+    refused.refused = [(young, "lost".to_owned())].into();
+    let (settings, detours) = (Settings::default(), Detours::default());
+    for (case, objects, expected) in [
+        (
+            "nobody has judged yet",
+            both,
+            &["default/zz-old", "default/young"][..],
+        ),
+        ("refused", refused, &["default/zz-old"]),
+    ] {
+        let plan = plan(&machine(), &objects, &settings, &detours, &Wants::default());
+        let desired = plan.desired.transports.iter();
+        let names: Vec<_> = desired.map(|one| one.name.as_str()).collect();
+        assert_eq!(names, expected, "{case}");
+    }
+}
+
+#[test]
 fn a_host_port_leads_to_its_pod() {
     let with = |ports: &str| {
         let spec = format!("spec: {{containers: [{{name: a, ports: [{ports}]}}]}}\nstatus");

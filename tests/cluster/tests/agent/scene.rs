@@ -120,6 +120,24 @@ impl Scene {
         self.cluster.kubectl(&patch).unwrap();
     }
 
+    /// Says of the transport `edge`, as the operator does, whether it is accepted.
+    pub fn accept(&self, status: &str, reason: &str) {
+        let of = ["-n", "lab", "get", "stq", "edge", "-o", "json"];
+        let edge: Value = serde_json::from_str(&self.cluster.kubectl(&of).unwrap()).unwrap();
+        let condition = serde_json::json!({
+            "type": "Accepted",
+            "status": status,
+            "reason": reason,
+            "message": "said by a test",
+            "observedGeneration": edge["metadata"]["generation"],
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let patch = serde_json::json!({"status": {"conditions": [condition]}}).to_string();
+        let edge = ["-n", "lab", "patch", "stq", "edge", "--subresource=status"];
+        let patch = [&edge[..], &["--type=merge", "-p", &patch]].concat();
+        self.cluster.kubectl(&patch).unwrap();
+    }
+
     /// Waits until nothing of STOQ is pinned on the node.
     pub fn assert_nothing_left(&self) {
         let pins = self.lab.bpffs().join("stoq");
