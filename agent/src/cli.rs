@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod cluster;
+mod node_ips;
 mod usage;
 
 use std::fmt::Display;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use node_ips::NodeIps;
 use stoq_agent::broker::Limits;
 use stoq_agent::device_plugin::{DEVICE_PLUGINS, Kubelet, POD_RESOURCES};
 use stoq_agent::report::gate_status;
@@ -87,9 +89,12 @@ struct Run {
     standalone: Option<PathBuf>,
     #[command(flatten)]
     cluster: cluster::Options,
-    /// Interface that carries outside traffic; default: those of the default routes
+    /// Interface that carries outside traffic; default: those of the default routes and of --node-ips
     #[arg(long = "uplink", value_name = "NAME")]
     uplinks: Vec<String>,
+    /// Addresses of this node in its cluster, comma-separated: what they are on is an uplink too
+    #[arg(long, value_name = "IPS", env = "STOQ_NODE_IPS", default_value = "")]
+    node_ips: NodeIps,
     /// Directory for status.json, and for what was last seen of the cluster
     #[arg(long, default_value = RUN_DIR, env = "STOQ_RUN_DIR")]
     run_dir: PathBuf,
@@ -207,6 +212,7 @@ fn agent(options: Run) -> ExitCode {
         source,
         kubelet,
         uplinks: options.uplinks,
+        node_ips: options.node_ips.0,
         run_dir: options.run_dir,
         bpffs: options.bpffs.bpffs,
         http: options.http,

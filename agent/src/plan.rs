@@ -27,6 +27,8 @@ use crate::objects::Objects;
 pub struct Settings {
     /// Names of the uplinks; empty: they are discovered.
     pub uplinks: Vec<String>,
+    /// The node's own addresses in its cluster: what they are on is discovered as well.
+    pub node_ips: Vec<IpAddr>,
 }
 
 /// Pods' addresses whose packets may not come by the interface.
@@ -72,7 +74,7 @@ pub fn plan(
         false => place::planned(node, pod, &detours.bypassed),
     };
     let transports = transport::planned(objects, place);
-    let uplinks = uplinks(node, &settings.uplinks, &[]);
+    let uplinks = uplinks(node, &settings.uplinks, &settings.node_ips);
     let seats = seats::planned(objects, &transports, &wants.steered);
     let seated = wants.relays.iter().filter(|one| seats.contains_key(one));
     Plan {

@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub source: SourceOptions,
     /// Names of the uplinks; empty: discovered.
     pub uplinks: Vec<String>,
+    /// The node's own addresses in its cluster, whose interfaces are among those discovered.
+    pub node_ips: Vec<IpAddr>,
     /// Where `status.json` goes.
     pub run_dir: PathBuf,
     /// Where a BPF file system is mounted.
@@ -233,6 +235,7 @@ impl Agent {
             listening: false,
             settings: Settings {
                 uplinks: options.uplinks.clone(),
+                node_ips: options.node_ips.clone(),
             },
             run_dir: options.run_dir.clone(),
             kernel: rustix::system::uname()

@@ -260,6 +260,7 @@ fn who_lost_on_another_node_takes_no_part_here() {
 fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
     let settings = Settings {
         uplinks: vec!["cali1".into(), "eth7".into()],
+        ..Settings::default()
     };
     let objects = objects(&format!("{EDGE}{}", routed()));
     let plan = plan(
@@ -271,6 +272,30 @@ fn an_uplink_that_leads_to_a_pod_stays_an_uplink() {
     );
     assert_eq!(interfaces(&plan), ["cali1 [Native]"]);
     assert_eq!(plan.missing_uplinks, ["eth7"]);
+}
+
+#[test]
+fn what_the_node_s_address_is_on_is_guarded_beside_the_default_route() {
+    let mut machine = machine().with_address("198.51.100.1", 5);
+    machine
+        .interfaces
+        .insert(5, device(5, "eth1", Kind::Hardware));
+    let objects = objects(&format!("{EDGE}{}", routed()));
+    for (node_ips, on) in [
+        (vec![], &["eth0 [Native]", "cali1 pod"][..]),
+        (
+            vec![address("198.51.100.1")],
+            &["eth0 [Native]", "cali1 pod", "eth1 [Native]"],
+        ),
+    ] {
+        let settings = Settings {
+            node_ips,
+            ..Settings::default()
+        };
+        let (detours, wants) = (Detours::default(), Wants::default());
+        let plan = plan(&machine, &objects, &settings, &detours, &wants);
+        assert_eq!(interfaces(&plan), on);
+    }
 }
 
 #[test]
