@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Between two writes without news, at least; up to [`JITTER`] more.
 const PERIOD: Duration = Duration::from_secs(50);
 const JITTER: Duration = Duration::from_secs(9);
-/// The first figures do not wait so long.
+/// The first figures of what is new do not wait so long.
 const FIRST: Duration = Duration::from_secs(10);
 /// Between two attempts, after failures in a row.
 const RETRY: [Duration; 5] = [
@@ -47,7 +47,8 @@ pub(super) struct Reporter {
     maps: PathBuf,
     /// What the API server has, as far as is known.
     written: Option<StoqNodeStatus>,
-    sample: Option<Sample>,
+    /// Counters of when the latest figures were taken.
+    sample: Sample,
     traffic: Traffic,
     failures: usize,
 }
@@ -68,7 +69,7 @@ impl Reporter {
             shared,
             maps,
             written: None,
-            sample: None,
+            sample: Sample::default(),
             traffic: Traffic::new(),
             failures: 0,
         }
@@ -83,11 +84,17 @@ impl Reporter {
         let mut due = Instant::now() + FIRST;
         loop {
             let heartbeat = Instant::now() >= due;
-            if heartbeat || self.sample.is_none() {
-                self.sample().await;
-            }
             if heartbeat {
+                self.sample().await;
                 due = Instant::now() + PERIOD + JITTER.mul_f64(fraction());
+            } else if self.sample.lacks(&self.shared.lock().status) {
+                let soon = Instant::now() + FIRST;
+                // Figures of too short a time say nothing.
+                due = if self.learn().await {
+                    soon
+                } else {
+                    due.min(soon)
+                };
             }
             self.write(heartbeat).await;
             let pause = tokio::time::sleep(PAUSE);
@@ -107,17 +114,27 @@ impl Reporter {
         Ok(())
     }
 
-    /// Counters now; and, if there are some of before, what came since.
+    /// Counters now, and what came since those of before.
     async fn sample(&mut self) {
+        if let Some(after) = self.counters().await {
+            self.traffic = stoq_node::traffic(&self.sample, &after);
+            self.sample = after;
+        }
+    }
+
+    /// Where what began to count since starts from. Returns whether nothing was known before.
+    async fn learn(&mut self) -> bool {
+        let first = self.sample.is_empty();
+        if let Some(later) = self.counters().await {
+            self.sample.learn(later);
+        }
+        first
+    }
+
+    async fn counters(&self) -> Option<Sample> {
         let (shared, maps) = (self.shared.clone(), self.maps.clone());
         let read = move || Sample::of(&snapshot(&shared, &maps), Timestamp::now());
-        let Ok(after) = tokio::task::spawn_blocking(read).await else {
-            return;
-        };
-        if let Some(before) = &self.sample {
-            self.traffic = stoq_node::traffic(before, &after);
-        }
-        self.sample = Some(after);
+        tokio::task::spawn_blocking(read).await.ok()
     }
 
     /// Until it is written, what there is to say.

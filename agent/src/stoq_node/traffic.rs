@@ -9,10 +9,10 @@ use stoq_ebpf_abi::histogram::upper_bound;
 
 use super::{Traffic, whole_seconds};
 use crate::metrics::{Slot, Snapshot};
-use crate::status::TransportStatus;
+use crate::status::{Status, TransportStatus};
 
 /// What was counted up to a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     at: Timestamp,
     transports: BTreeMap<String, Counted>,
@@ -30,22 +30,62 @@ impl Sample {
     #[must_use]
     pub fn of(snapshot: &Snapshot, now: Timestamp) -> Self {
         let each = snapshot.status.transports.iter();
-        let counted = each.filter_map(|one| {
-            let name = format!("{}/{}", one.namespace, one.name);
-            Some((name, counted(snapshot, one)?))
-        });
+        let counted = each.filter_map(|one| Some((name(one), counted(snapshot, one)?)));
         Self {
             at: now,
             transports: counted.collect(),
         }
     }
+
+    /// Whether it knows of no transport.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transports.is_empty()
+    }
+
+    /// Whether something counts here of which the sample knows nothing.
+    #[must_use]
+    pub fn lacks(&self, status: &Status) -> bool {
+        let mut counting = status.transports.iter();
+        counting.any(|one| {
+            let Some(index) = one.index else { return false };
+            let known = self.transports.get(&name(one));
+            let known = known.filter(|known| known.index == index);
+            !slots(one).all(|slot| known.is_some_and(|known| known.slots.contains_key(&slot)))
+        })
+    }
+
+    /// Takes from a later sample what it lacks itself. Counters outlive agents: without what they
+    /// were at first, all that was ever counted would be taken for news.
+    pub fn learn(&mut self, later: Self) {
+        if self.is_empty() {
+            *self = later;
+            return;
+        }
+        for (name, mut counted) in later.transports {
+            let known = self.transports.remove(&name);
+            // With another number it is another one of the same name.
+            if let Some(known) = known.filter(|known| known.index == counted.index) {
+                counted.slots.extend(known.slots);
+            }
+            self.transports.insert(name, counted);
+        }
+    }
+}
+
+fn name(transport: &TransportStatus) -> String {
+    format!("{}/{}", transport.namespace, transport.name)
+}
+
+/// Its own and its pods'.
+fn slots(transport: &TransportStatus) -> impl Iterator<Item = u32> {
+    let pods = transport.pods.iter().flat_map(|pod| &pod.slots);
+    transport.slots.iter().chain(pods).copied()
 }
 
 fn counted(snapshot: &Snapshot, transport: &TransportStatus) -> Option<Counted> {
     let index = transport.index?;
-    let own = transport.slots.iter();
-    let pods = transport.pods.iter().flat_map(|pod| &pod.slots);
-    let all: BTreeSet<u32> = own.chain(pods).copied().collect();
+    let all: BTreeSet<u32> = slots(transport).collect();
     let slot = |number: u32| Some((number, snapshot.slots.get(&number)?.clone()));
     let connections = snapshot.connections.get(&index);
     Some(Counted {
@@ -55,7 +95,7 @@ fn counted(snapshot: &Snapshot, transport: &TransportStatus) -> Option<Counted> 
     })
 }
 
-/// Rates and quantiles of what came between the two, by transport.
+/// Rates and quantiles of what came between the two, by transport; none of those that `before` knows nothing of.
 #[must_use]
 pub fn traffic(before: &Sample, after: &Sample) -> Traffic {
     let seconds = (after.at.as_millisecond() - before.at.as_millisecond()) as f64 / 1e3;
@@ -63,21 +103,20 @@ pub fn traffic(before: &Sample, after: &Sample) -> Traffic {
         return Traffic::new();
     }
     let at = whole_seconds(after.at);
-    let each = after.transports.iter().map(|(name, now)| {
-        // With another number it is another one of the same name, and counts from zero.
-        let was = before
-            .transports
-            .get(name)
-            .filter(|was| was.index == now.index);
-        (name.clone(), told(was, now, seconds, &at))
+    let each = after.transports.iter().filter_map(|(name, now)| {
+        let was = before.transports.get(name)?;
+        let same = was.index == now.index;
+        same.then(|| (name.clone(), told(was, now, seconds, &at)))
     });
     each.collect()
 }
 
-fn told(was: Option<&Counted>, now: &Counted, seconds: f64, at: &Time) -> TrafficSnapshot {
+fn told(was: &Counted, now: &Counted, seconds: f64, at: &Time) -> TrafficSnapshot {
     let mut sum = Slot::default();
     for (number, slot) in &now.slots {
-        sum.add(&since(was.and_then(|was| was.slots.get(number)), slot));
+        if let Some(was) = was.slots.get(number) {
+            sum.add(&since(was, slot));
+        }
     }
     let rate = |count: u64| (count as f64 / seconds).round() as i64;
     let counters = &sum.counters;
@@ -97,12 +136,12 @@ fn told(was: Option<&Counted>, now: &Counted, seconds: f64, at: &Time) -> Traffi
 }
 
 /// What a slot has counted since. One that counts less than before has begun anew.
-fn since(was: Option<&Slot>, now: &Slot) -> Slot {
+fn since(was: &Slot, now: &Slot) -> Slot {
     let packets = |slot: &Slot| slot.counters.packets.iter().sum::<u64>();
     let mut news = now.clone();
-    let Some(was) = was.filter(|was| packets(was) <= packets(now)) else {
+    if packets(was) > packets(now) {
         return news;
-    };
+    }
     let (counters, old) = (&mut news.counters, &was.counters);
     subtract(&mut counters.packets, &old.packets);
     subtract(&mut counters.bytes, &old.bytes);

@@ -7,19 +7,30 @@ use crate::status::PodStatus;
 /// Counters of one slot: packets in, bytes in, handshakes of so many microseconds.
 type Counts<'a> = (u64, u64, &'a [u64]);
 
-fn sample(second: i64, number: u32, slots: &[(u32, Counts<'_>)]) -> Sample {
-    let mut snapshot = Snapshot::default();
-    snapshot.status.transports = vec![TransportStatus {
+/// A transport of this number, whose pod has these slots.
+fn status(number: u32, pod: &[u32]) -> Status {
+    let transport = TransportStatus {
         namespace: "lab".into(),
         name: "edge".into(),
         index: Some(number),
         slots: vec![number],
         pods: vec![PodStatus {
-            slots: vec![90, 91],
+            slots: pod.to_vec(),
             ..PodStatus::default()
         }],
         ..TransportStatus::default()
-    }];
+    };
+    Status {
+        transports: vec![transport],
+        ..Status::default()
+    }
+}
+
+fn sample(second: i64, number: u32, slots: &[(u32, Counts<'_>)]) -> Sample {
+    let mut snapshot = Snapshot {
+        status: status(number, &[90, 91]),
+        ..Snapshot::default()
+    };
     for (slot, (packets, bytes, handshakes)) in slots {
         let mut counted = Slot::default();
         counted.counters.packets[0] = *packets;
@@ -75,7 +86,7 @@ fn quantiles_forget_what_was_before_the_period() {
 }
 
 #[test]
-fn slots_and_transports_that_begin_anew_count_from_zero() {
+fn only_what_came_since_a_slot_was_first_seen_counts() {
     let before = sample(0, 3, &[(3, (600, 0, &[])), (90, (50, 0, &[]))]);
     for (case, after, packets) in [
         (
@@ -84,23 +95,55 @@ fn slots_and_transports_that_begin_anew_count_from_zero() {
             0,
         ),
         (
-            "a new slot",
-            sample(10, 3, &[(3, (600, 0, &[])), (91, (20, 0, &[]))]),
-            2,
+            "a slot not seen before",
+            sample(10, 3, &[(3, (700, 0, &[])), (91, (1_000_000, 0, &[]))]),
+            10,
         ),
         (
             "a slot begun anew",
             sample(10, 3, &[(3, (600, 0, &[])), (90, (30, 0, &[]))]),
             3,
         ),
-        (
-            "another of the name",
-            sample(10, 4, &[(4, (700, 0, &[]))]),
-            70,
-        ),
     ] {
         assert_eq!(edge(&before, &after).packets_per_second, packets, "{case}");
     }
+    let other = sample(10, 4, &[(4, (700, 0, &[]))]);
+    assert!(traffic(&before, &other).is_empty(), "another of the name");
+}
+
+#[test]
+fn counters_of_an_earlier_agent_are_no_news() {
+    let ever = 1_000_000_000;
+    let mut before = Sample::default();
+    let passed = status(3, &[90]);
+    assert!(before.lacks(&passed));
+    before.learn(sample(1, 3, &[(3, (ever, 0, &[])), (90, (ever, 0, &[]))]));
+    assert!(!before.lacks(&passed));
+    let after = [(3, (ever + 50, 0, &[][..])), (90, (ever + 50, 0, &[]))];
+    let after = sample(11, 3, &after);
+    assert_eq!(edge(&before, &after).packets_per_second, 10);
+}
+
+#[test]
+fn what_is_known_stays_when_more_is_learnt() {
+    let mut before = sample(0, 3, &[(3, (100, 0, &[]))]);
+    assert!(before.lacks(&status(3, &[91])));
+    before.learn(sample(9, 3, &[(3, (190, 0, &[])), (91, (7, 0, &[]))]));
+    let after = sample(10, 3, &[(3, (200, 0, &[])), (91, (17, 0, &[]))]);
+    assert_eq!(edge(&before, &after).packets_per_second, 11);
+    assert!(before.lacks(&status(4, &[])), "another of the name");
+    before.learn(sample(10, 4, &[(4, (5, 0, &[]))]));
+    assert!(!before.lacks(&status(4, &[])));
+    let after = sample(20, 4, &[(4, (25, 0, &[]))]);
+    assert_eq!(edge(&before, &after).packets_per_second, 1);
+    let elsewhere = status(3, &[]).transports.into_iter();
+    let elsewhere = elsewhere.map(|one| TransportStatus { index: None, ..one });
+    let transports = elsewhere.collect();
+    let nothing = Status {
+        transports,
+        ..Status::default()
+    };
+    assert!(!before.lacks(&nothing), "nothing of it counts here");
 }
 
 #[test]
