@@ -69,7 +69,7 @@ pub struct StoqNodeStatus {
     /// Generation of the spec that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When the agent last wrote: at every change, and every 60 s. Silent for three times that long,
+    /// When the agent last wrote: at every change, and at least every 60 s. Silent for three times that long,
     /// what it said is no longer believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported_at: Option<Time>,
@@ -220,7 +220,7 @@ pub struct NodeTransport {
     pub since: Option<Time>,
     /// Endpoints whose packets go to an AF_XDP socket.
     pub af_xdp: i64,
-    /// A sample of the traffic, taken every 60 s.
+    /// A sample of the traffic, taken at least every 60 s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficSnapshot>,
 }
