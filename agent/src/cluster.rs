@@ -13,6 +13,7 @@ mod events;
 mod follow;
 mod identity;
 mod index;
+mod patience;
 mod reporter;
 mod shelf;
 mod watches;
@@ -30,6 +31,7 @@ pub use connection::ClusterError;
 use crate::objects::Objects;
 use crate::run::Shared;
 use follow::{Follower, Known};
+use patience::PATIENCE;
 use reporter::Reporter;
 
 /// Who the agent is in its cluster.
@@ -85,7 +87,7 @@ impl Cluster {
 
     /// Keeps the node's StoqNode current, from what the loop finds.
     pub fn report(&self, shared: Shared, maps: PathBuf) {
-        let reporter = Reporter::new(self.client.clone(), &self.options, shared, maps);
+        let reporter = Reporter::new(self.client.clone(), &self.options, shared, maps, PATIENCE);
         tokio::spawn(reporter.run());
     }
 }

@@ -8,6 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use super::ClusterOptions;
 use super::identity::reference;
+use super::patience::{Unanswered, within};
 use crate::stoq_node::Change;
 
 /// Events at once, and how long until one more.
@@ -19,10 +20,16 @@ pub(super) struct Events {
     recorder: Recorder,
     node: ObjectReference,
     budget: Budget,
+    patience: Duration,
 }
 
 impl Events {
-    pub(super) fn new(client: Client, options: &ClusterOptions, uid: Option<&str>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        options: &ClusterOptions,
+        uid: Option<&str>,
+        patience: Duration,
+    ) -> Self {
         let reporter = Reporter {
             controller: "stoq-agent".into(),
             instance: Some(options.pod.clone().unwrap_or_else(|| options.node.clone())),
@@ -31,18 +38,26 @@ impl Events {
             recorder: Recorder::new(client, reporter),
             node: reference(&options.node, uid),
             budget: Budget::new(Instant::now()),
+            patience,
         }
     }
 
-    /// Tells of each change that the budget has room for; the rest, the StoqNode says.
+    /// Tells of each change that the budget has room for, while there are answers; the rest, the StoqNode says.
     pub(super) async fn tell(&mut self, changes: &[Change]) {
         for change in changes {
             tracing::info!("{}", change.note);
             if !self.budget.take(Instant::now()) {
                 continue;
             }
-            if let Err(error) = self.recorder.publish(&event(change), &self.node).await {
-                tracing::warn!("event: {error}");
+            let event = event(change);
+            let published = self.recorder.publish(&event, &self.node);
+            let Err(error) = within(self.patience, published).await else {
+                continue;
+            };
+            tracing::warn!("event: {error}");
+            if matches!(error, Unanswered::Late(_)) {
+                // The status must not wait for the others.
+                return;
             }
         }
     }

@@ -14,6 +14,7 @@ use stoq_ebpf::kernel;
 use super::ClusterOptions;
 use super::events::Events;
 use super::identity::{node_uid, owner};
+use super::patience::{Unanswered, within};
 use crate::run::Shared;
 use crate::serve::snapshot;
 use crate::status::Status;
@@ -53,20 +54,23 @@ pub(super) struct Reporter {
     sample: Sample,
     traffic: Traffic,
     failures: usize,
+    patience: Duration,
 }
 
 impl Reporter {
+    /// `patience`: how long it waits for an answer.
     pub(super) fn new(
         client: Client,
         options: &ClusterOptions,
         shared: Shared,
         maps: PathBuf,
+        patience: Duration,
     ) -> Self {
         let uid = node_uid(options);
         Self {
             api: Api::all(client.clone()),
             node: options.node.clone(),
-            events: Events::new(client, options, uid.as_deref()),
+            events: Events::new(client, options, uid.as_deref(), patience),
             uid,
             shared,
             maps,
@@ -74,6 +78,7 @@ impl Reporter {
             sample: Sample::default(),
             traffic: Traffic::new(),
             failures: 0,
+            patience,
         }
     }
 
@@ -110,8 +115,8 @@ impl Reporter {
         }
     }
 
-    async fn read(&mut self) -> Result<(), kube::Error> {
-        let found = self.api.get_opt(&self.node).await?;
+    async fn read(&mut self) -> Result<(), Unanswered> {
+        let found = within(self.patience, self.api.get_opt(&self.node)).await?;
         self.written = found.and_then(|node| node.status);
         Ok(())
     }
@@ -149,7 +154,7 @@ impl Reporter {
             }
             let now = Timestamp::now();
             said.reported_at = Some(Time(Timestamp::from_second(now.as_second()).unwrap_or(now)));
-            match self.apply(&said).await {
+            match within(self.patience, self.apply(&said)).await {
                 Ok(()) => return self.done(said).await,
                 Err(error) => self.failed(&error).await,
             }
@@ -216,7 +221,7 @@ impl Reporter {
             .map(drop)
     }
 
-    async fn failed(&mut self, error: &kube::Error) {
+    async fn failed(&mut self, error: &Unanswered) {
         let pause = RETRY[self.failures.min(RETRY.len() - 1)];
         if self.failures == 0 {
             tracing::warn!("StoqNode {}: {error}", self.node);
@@ -245,3 +250,6 @@ fn fraction() -> f64 {
     let random = std::collections::hash_map::RandomState::new();
     random.build_hasher().finish() as f64 / u64::MAX as f64
 }
+
+#[cfg(test)]
+mod tests;
