@@ -10,6 +10,7 @@
 mod cache;
 mod connection;
 mod events;
+mod failures;
 mod follow;
 mod identity;
 mod index;

@@ -41,6 +41,8 @@ pub struct Objects {
     pub pods: Vec<Pod>,
     /// Everything that was refused.
     pub problems: Vec<Problem>,
+    /// What the cluster could not tell for long, and why. No fault of what it told before.
+    pub unheard: Vec<String>,
     /// Transports that the cluster says are not in force, and why: they lost an endpoint, of a pod that may be on another
     /// node.
     pub refused: BTreeMap<ObjectName, String>,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::cache;
+use super::failures::Failures;
 use super::index::{Change, Index};
 use super::watches::{Changes, Failed};
 use crate::objects::Objects;
@@ -25,22 +26,21 @@ pub(super) struct Follower {
     run_dir: PathBuf,
     /// What the cache holds.
     cached: Option<String>,
-    /// What went wrong last.
-    failure: Option<String>,
+    failures: Failures,
     published: watch::Sender<Known>,
 }
 
 impl Follower {
     /// Begins with what an earlier agent saw, if that is known.
     pub(super) fn new(index: Index, run_dir: &Path) -> (Self, watch::Receiver<Known>) {
-        let first = known(&index, None);
+        let first = known(&index, &mut Failures::default(), Instant::now());
         if first.is_ok() {
             tracing::info!("goes on with what was last seen of the cluster");
         }
         let (published, known) = watch::channel(first);
         let follower = Self {
             cached: None,
-            failure: None,
+            failures: Failures::default(),
             index,
             run_dir: run_dir.to_owned(),
             published,
@@ -50,11 +50,18 @@ impl Follower {
 
     /// Until nobody listens any more.
     pub(super) async fn run(mut self, mut changes: Changes) {
-        while let Some(change) = changes.next().await {
-            self.take(change);
-            let due = Instant::now() + SETTLE;
-            while let Ok(Some(change)) = timeout_at(due, changes.next()).await {
-                self.take(change);
+        loop {
+            let forget = self.failures.due();
+            tokio::select! {
+                change = changes.next() => {
+                    let Some(change) = change else { return };
+                    self.take(change);
+                    let due = Instant::now() + SETTLE;
+                    while let Ok(Some(change)) = timeout_at(due, changes.next()).await {
+                        self.take(change);
+                    }
+                }
+                () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => {}
             }
             self.publish();
         }
@@ -62,19 +69,21 @@ impl Follower {
 
     fn take(&mut self, change: Result<Change, Failed>) {
         match change {
-            Ok(change) => self.index.take(change),
+            Ok(change) => {
+                self.failures.heard(change.watch());
+                self.index.take(change);
+            }
             Err(failed) => {
                 let words = failed.to_string();
-                if self.failure.as_ref() != Some(&words) {
-                    tracing::warn!("{words}");
-                    self.failure = Some(words);
+                if self.failures.failed(failed.what, words, Instant::now()) {
+                    tracing::warn!("{failed}");
                 }
             }
         }
     }
 
     fn publish(&mut self) {
-        let fresh = known(&self.index, self.failure.as_deref());
+        let fresh = known(&self.index, &mut self.failures, Instant::now());
         self.published.send_if_modified(|now| {
             let news = *now != fresh;
             if news {
@@ -101,14 +110,19 @@ impl Follower {
     }
 }
 
-fn known(index: &Index, failure: Option<&str>) -> Known {
+fn known(index: &Index, failures: &mut Failures, now: Instant) -> Known {
     let missing = index.missing();
     if missing.is_empty() {
-        return Ok(Arc::new(index.objects()));
+        let mut objects = index.objects();
+        objects.unheard = failures.long(now);
+        return Ok(Arc::new(objects));
     }
-    let missing = missing.join(", ");
-    let failure = failure.map_or(String::new(), |words| format!(": {words}"));
+    let words = [vec![missing.join(", ")], failures.words(now)].concat();
     Err(format!(
-        "waits for the API server to list {missing}{failure}"
+        "waits for the API server to list {}",
+        words.join(": ")
     ))
 }
+
+#[cfg(test)]
+mod tests;

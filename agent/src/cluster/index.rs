@@ -18,6 +18,12 @@ use crate::objects::{Fault, Objects, Problem};
 /// Key of the ConfigMap of node addresses: one a line.
 const ADDRESSES: &str = "addresses";
 
+/// The watches.
+pub(super) const TRANSPORTS: &str = "stoqtransports";
+pub(super) const PODS: &str = "pods";
+pub(super) const MAPS: &str = "configmaps";
+pub(super) const NODES: &str = "stoqnodes";
+
 /// Everything that is seen of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -35,6 +41,18 @@ pub(super) enum Change {
     Pod(Event<DeserializeGuard<ApiPod>>),
     Addresses(Event<DeserializeGuard<ConfigMap>>),
     Own(Event<DeserializeGuard<StoqNode>>),
+}
+
+impl Change {
+    /// The watch that tells it.
+    pub(super) fn watch(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => TRANSPORTS,
+            Self::Pod(_) => PODS,
+            Self::Addresses(_) => MAPS,
+            Self::Own(_) => NODES,
+        }
+    }
 }
 
 impl Index {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::ClusterOptions;
 use super::cache::{kept_map, kept_node, kept_pod, kept_transport};
-use super::index::Change;
+use super::index::{Change, MAPS, NODES, PODS, TRANSPORTS};
 
 /// The ConfigMap of the cluster's node addresses.
 pub(super) const ADDRESSES: &str = "stoq-node-addresses";
@@ -19,7 +19,7 @@ pub(super) const ADDRESSES: &str = "stoq-node-addresses";
 #[derive(Debug, thiserror::Error)]
 #[error("watch {what}: {error}")]
 pub(super) struct Failed {
-    what: &'static str,
+    pub(super) what: &'static str,
     error: watcher::Error,
 }
 
@@ -30,17 +30,17 @@ pub(super) fn changes(client: &Client, options: &ClusterOptions) -> Changes {
     let here = format!("spec.nodeName={}", options.node);
     let addresses = Api::namespaced(client.clone(), &options.namespace);
     let each = [
-        watch("stoqtransports", Api::all(client.clone()), "", |event| {
+        watch(TRANSPORTS, Api::all(client.clone()), "", |event| {
             Change::Transport(kept(event, kept_transport))
         }),
-        watch("pods", Api::all(client.clone()), &here, |event| {
+        watch(PODS, Api::all(client.clone()), &here, |event| {
             Change::Pod(kept(event, kept_pod))
         }),
-        watch("configmaps", addresses, &named(ADDRESSES), |event| {
+        watch(MAPS, addresses, &named(ADDRESSES), |event| {
             Change::Addresses(kept(event, kept_map))
         }),
         watch(
-            "stoqnodes",
+            NODES,
             Api::all(client.clone()),
             &named(&options.node),
             |event| Change::Own(kept(event, kept_node)),
