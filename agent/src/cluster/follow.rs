@@ -24,9 +24,11 @@ pub(super) type Known = Result<Arc<Objects>, String>;
 pub(super) struct Follower {
     index: Index,
     run_dir: PathBuf,
-    /// What the cache holds.
-    cached: Option<String>,
+    /// Whether the cache holds the index.
+    cached: bool,
     failures: Failures,
+    /// Of these, what is published.
+    unheard: Vec<String>,
     published: watch::Sender<Known>,
 }
 
@@ -39,8 +41,9 @@ impl Follower {
         }
         let (published, known) = watch::channel(first);
         let follower = Self {
-            cached: None,
+            cached: false,
             failures: Failures::default(),
+            unheard: Vec::new(),
             index,
             run_dir: run_dir.to_owned(),
             published,
@@ -55,43 +58,54 @@ impl Follower {
             tokio::select! {
                 change = changes.next() => {
                     let Some(change) = change else { return };
-                    self.take(change);
+                    let mut news = self.take(change);
                     let due = Instant::now() + SETTLE;
                     while let Ok(Some(change)) = timeout_at(due, changes.next()).await {
-                        self.take(change);
+                        news |= self.take(change);
                     }
+                    self.publish(news, Instant::now());
                 }
-                () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => {}
+                () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => {
+                    self.publish(false, Instant::now());
+                }
             }
-            self.publish();
         }
     }
 
-    fn take(&mut self, change: Result<Change, Failed>) {
+    /// Returns whether the index is another one.
+    fn take(&mut self, change: Result<Change, Failed>) -> bool {
         match change {
             Ok(change) => {
                 self.failures.heard(change.watch());
-                self.index.take(change);
+                self.index.take(change)
             }
             Err(failed) => {
                 let words = failed.to_string();
                 if self.failures.failed(failed.what, words, Instant::now()) {
                     tracing::warn!("{failed}");
                 }
+                false
             }
         }
     }
 
-    fn publish(&mut self) {
-        let fresh = known(&self.index, &mut self.failures, Instant::now());
-        self.published.send_if_modified(|now| {
-            let news = *now != fresh;
-            if news {
-                *now = fresh;
-            }
-            news
-        });
-        if self.index.missing().is_empty() {
+    /// Parses everything and writes it down only where there is `news`.
+    fn publish(&mut self, news: bool, now: Instant) {
+        let unheard = self.failures.long(now);
+        let waits = !self.index.missing().is_empty();
+        if news || waits || unheard != self.unheard {
+            self.unheard = unheard;
+            let fresh = known(&self.index, &mut self.failures, now);
+            self.published.send_if_modified(|now| {
+                let news = *now != fresh;
+                if news {
+                    *now = fresh;
+                }
+                news
+            });
+        }
+        self.cached &= !news;
+        if !waits && !self.cached {
             self.cache();
         }
     }
@@ -100,11 +114,8 @@ impl Follower {
         let Ok(text) = cache::text(&self.index) else {
             return;
         };
-        if self.cached.as_ref() == Some(&text) {
-            return;
-        }
         match cache::write(&self.run_dir, &text) {
-            Ok(()) => self.cached = Some(text),
+            Ok(()) => self.cached = true,
             Err(error) => tracing::warn!("{}: {error}", self.run_dir.display()),
         }
     }

@@ -56,8 +56,9 @@ impl Change {
 }
 
 impl Index {
-    /// Takes it over.
-    pub(super) fn take(&mut self, change: Change) {
+    /// Takes it over. Returns whether anything is other than before: of most objects that are written, as the status of
+    /// a transport is every minute, nothing that is kept has changed.
+    pub(super) fn take(&mut self, change: Change) -> bool {
         match change {
             Change::Transport(event) => self
                 .transports
@@ -134,7 +135,7 @@ pub(super) fn is_refusal(condition: &Condition) -> bool {
         && condition.reason == Reason::Conflict.as_str()
 }
 
-fn refused<K: Resource + Clone>(kind: &str, shelf: &Shelf<K>) -> Vec<Problem> {
+fn refused<K: Resource + Clone + PartialEq>(kind: &str, shelf: &Shelf<K>) -> Vec<Problem> {
     let each = shelf.faults().map(|(name, reason, kept)| Problem {
         file: "API server".to_owned(),
         fault: Fault::Object {

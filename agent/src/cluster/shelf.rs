@@ -20,7 +20,7 @@ pub(super) struct Shelf<K> {
 }
 
 /// An object.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Entry<K> {
     /// Its last good state.
     good: Option<K>,
@@ -38,34 +38,42 @@ impl<K> Default for Shelf<K> {
     }
 }
 
-impl<K: Resource + Clone> Shelf<K> {
+impl<K: Resource + Clone + PartialEq> Shelf<K> {
     /// Those that an earlier agent saw.
     pub(super) fn put(&mut self, object: K) {
         let (name, good) = (name(&object), Some(object));
         self.entries.insert(name, Entry { good, fault: None });
     }
 
-    /// Follows a watch. What `check` refuses does not take the place of what is good.
+    /// Follows a watch. What `check` refuses does not take the place of what is good. Returns whether
+    /// anything is other than before.
     pub(super) fn take(
         &mut self,
         event: Event<DeserializeGuard<K>>,
         check: impl Fn(&K) -> Result<(), String>,
-    ) {
+    ) -> bool {
         match event {
-            Event::Init => self.coming.clear(),
+            Event::Init => {
+                self.coming.clear();
+                false
+            }
             Event::InitApply(object) => {
                 let (name, entry) = self.entry(object, check);
                 self.coming.insert(name, entry);
+                false
             }
             Event::InitDone => {
-                self.entries = std::mem::take(&mut self.coming);
-                self.complete = true;
+                let listed = std::mem::take(&mut self.coming);
+                let before = std::mem::replace(&mut self.entries, listed);
+                !std::mem::replace(&mut self.complete, true) || before != self.entries
             }
             Event::Apply(object) => {
                 let (name, entry) = self.entry(object, check);
+                let same = self.entries.get(&name) == Some(&entry);
                 self.entries.insert(name, entry);
+                !same
             }
-            Event::Delete(object) => drop(self.entries.remove(&name(&object))),
+            Event::Delete(object) => self.entries.remove(&name(&object)).is_some(),
         }
     }
 

@@ -89,3 +89,17 @@ fn that_nothing_was_asked_for_is_known_too() {
     write(directory.path(), "").unwrap();
     assert!(read(directory.path(), "node-a").missing().is_empty());
 }
+
+#[test]
+fn what_the_status_of_a_transport_says_each_minute_is_not_kept() {
+    let written = |version: &str, pods: &str| {
+        let text = TRANSPORT.replace("generation: 4", &format!("generation: 4, {version}"));
+        kept_transport(serde_yaml::from_str(&text.replace("pods: 3", pods)).unwrap())
+    };
+    let before = written("resourceVersion: '7'", "pods: 3");
+    let after = written(
+        "resourceVersion: '8', managedFields: [{manager: stoq-operator}]",
+        "pods: 4\n  summary: {nodes: 2/2, mode: Native}",
+    );
+    assert_eq!(before, after);
+}

@@ -84,6 +84,29 @@ fn an_object_follows_its_changes_until_it_is_deleted() {
 }
 
 #[test]
+fn only_what_is_kept_and_another_is_news() {
+    let mut index = listed(&[1], &["a"]);
+    let listed_again = |index: &mut Index, names: &[&str]| {
+        let mut news = index.take(Change::Pod(Event::Init));
+        for name in names {
+            news |= index.take(Change::Pod(Event::InitApply(pod(name))));
+        }
+        news | index.take(Change::Pod(Event::InitDone))
+    };
+    assert!(!index.take(Change::Transport(Event::Apply(transport(1)))));
+    assert!(index.take(Change::Transport(Event::Apply(transport(2)))));
+    assert!(index.take(Change::Transport(Event::Apply(transport(70_000)))));
+    assert!(!index.take(Change::Transport(Event::Apply(transport(70_000)))));
+    assert!(index.take(Change::Transport(Event::Apply(transport(2)))));
+    assert!(!listed_again(&mut index, &["a"]));
+    assert!(listed_again(&mut index, &["b"]));
+    assert!(index.take(Change::Pod(Event::Delete(pod("b")))));
+    assert!(!index.take(Change::Pod(Event::Delete(pod("b")))));
+    // The list is known for the first time, though it is empty.
+    assert!(Index::default().take(Change::Own(Event::InitDone)));
+}
+
+#[test]
 fn a_refused_object_names_its_field_and_keeps_its_last_good_state() {
     let mut index = listed(&[1], &[]);
     index.take(Change::Transport(Event::Apply(transport(70_000))));
@@ -169,9 +192,9 @@ fn the_node_is_paused_while_its_stoqnode_says_so() {
         (Some(Event::Apply(own(true))), true, Some(3)),
         (Some(Event::Delete(own(true))), false, None),
     ] {
-        change
-            .into_iter()
-            .for_each(|event| index.take(Change::Own(event)));
+        if let Some(event) = change {
+            index.take(Change::Own(event));
+        }
         let objects = index.objects();
         assert_eq!(
             (objects.paused, objects.node_generation),
