@@ -351,7 +351,8 @@ impl Agent {
         let active = self.dataplane.active();
         let held = active.map_or(&nothing, |active| active.hooks.held());
         let failure = failed.map(|(_, words)| words.as_str());
-        plugin.report(health(&self.gates, &uplinks(&self.plan, held), failure));
+        let uplinks = uplinks(&self.plan, held);
+        plugin.report(health(&self.gates, &uplinks, failure, self.plan.paused));
     }
 
     fn publish(&mut self, objects: &Objects, failed: Option<(Reason, String)>, began: Instant) {

@@ -25,8 +25,11 @@ pub enum Health {
 }
 
 /// As the gates and the last pass tell. Before anything is selected here, so that no uplink has
-/// been tried, the gates alone do: pods could not come otherwise.
-pub fn health(gates: &[Gate], uplinks: &Uplinks, failure: Option<&str>) -> Health {
+/// been tried, the gates alone do: pods could not come otherwise. On a paused node none is tried.
+pub fn health(gates: &[Gate], uplinks: &Uplinks, failure: Option<&str>, paused: bool) -> Health {
+    if paused {
+        return Health::Unhealthy("paused".to_owned());
+    }
     let needed = gates.iter().filter(|gate| NEEDED.contains(&gate.name));
     let mut closed = needed.filter_map(|gate| match &gate.state {
         State::Unavailable { reason, message } => {
@@ -123,7 +126,10 @@ mod tests {
                 unhealthy("ENOSPC"),
             ),
         ] {
-            assert_eq!(health(&gates, uplinks, failure), expected, "{case}");
+            let found = health(&gates, uplinks, failure, false);
+            assert_eq!(found, expected, "{case}");
+            let paused = health(&gates, uplinks, failure, true);
+            assert_eq!(paused, unhealthy("paused"), "{case}, paused");
         }
     }
 
