@@ -23,8 +23,6 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// Addresses of both families, the primary one first; empty until the pod has one.
     pub ips: Vec<IpAddr>,
-    /// Whether the pod lives in the node's own network namespace.
-    pub host_network: bool,
     /// Users that its containers run as, as far as it says (`runAsUser`).
     pub users: BTreeSet<u32>,
     /// UDP ports of the node that lead to it.
@@ -68,7 +66,6 @@ impl Pod {
             uid: meta.uid.clone(),
             labels: meta.labels.clone().unwrap_or_default(),
             ips: status.map_or(Ok(Vec::new()), parse_ips)?,
-            host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
             users: spec.map_or(Ok(BTreeSet::new()), parse_users)?,
             host_ports: spec.map_or(Ok(Vec::new()), host_port::parse_all)?,
             node: spec.and_then(|s| s.node_name.clone()),
@@ -164,17 +161,13 @@ mod tests {
         assert_eq!(pod.node.as_deref(), Some("n1"));
         let ips: [IpAddr; 2] = ["10.1.0.5".parse().unwrap(), "fd00::5".parse().unwrap()];
         assert_eq!(pod.ips, ips);
-        assert!(!pod.host_network && !pod.has_ended());
+        assert!(!pod.has_ended());
     }
 
     #[test]
     fn a_pod_without_status_is_pending_and_has_no_address() {
-        let pod = parse("metadata: {name: edge-0}\nspec: {hostNetwork: true, containers: []}");
-        let pod = pod.unwrap();
-        assert_eq!(
-            (pod.phase, pod.ips.len(), pod.host_network),
-            (Phase::Pending, 0, true)
-        );
+        let pod = parse("metadata: {name: edge-0}\nspec: {containers: []}").unwrap();
+        assert_eq!((pod.phase, pod.ips.len()), (Phase::Pending, 0));
     }
 
     #[test]

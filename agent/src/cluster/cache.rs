@@ -140,7 +140,6 @@ pub(super) fn kept_pod(object: Pod) -> Pod {
         metadata: kept_meta(object.metadata),
         spec: object.spec.map(|spec| PodSpec {
             node_name: spec.node_name,
-            host_network: spec.host_network,
             security_context: spec.security_context.map(|context| PodSecurityContext {
                 run_as_user: context.run_as_user,
                 ..PodSecurityContext::default()
@@ -198,7 +197,6 @@ fn kept_meta(meta: ObjectMeta) -> ObjectMeta {
         generation: meta.generation,
         labels: meta.labels,
         creation_timestamp: meta.creation_timestamp,
-        deletion_timestamp: meta.deletion_timestamp,
         ..ObjectMeta::default()
     }
 }
