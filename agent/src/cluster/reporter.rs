@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use stoq_crds::api::StoqNodeStatus;
 use stoq_crds::{StoqNode, Timestamp};
+use stoq_daemon::random::between;
 use stoq_ebpf::kernel;
 
 use super::ClusterOptions;
@@ -93,7 +94,7 @@ impl Reporter {
             let heartbeat = Instant::now() >= due;
             if heartbeat {
                 self.sample().await;
-                due = Instant::now() + PERIOD + JITTER.mul_f64(fraction());
+                due = Instant::now() + PERIOD + JITTER.mul_f64(between(0.0, 1.0));
             } else if self.sample.lacks(&self.shared.lock().status) {
                 let soon = Instant::now() + FIRST;
                 // Figures of too short a time say nothing.
@@ -227,7 +228,7 @@ impl Reporter {
             tracing::warn!("StoqNode {}: {error}", self.node);
         }
         self.failures += 1;
-        tokio::time::sleep(pause.mul_f64(0.75 + fraction() / 2.0)).await;
+        tokio::time::sleep(pause.mul_f64(between(0.75, 1.25))).await;
     }
 }
 
@@ -242,13 +243,6 @@ fn hardware(status: &Status) -> Hardwares {
         (one.name.clone(), hardware)
     });
     each.collect()
-}
-
-/// Of one, at random enough that nodes do not all come at once.
-fn fraction() -> f64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let random = std::collections::hash_map::RandomState::new();
-    random.build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]
