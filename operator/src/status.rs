@@ -40,7 +40,11 @@ pub(crate) fn build(
     StoqTransportStatus {
         observed_generation: Some(found.generation),
         conditions: conditions.into(),
-        front_ends: found.front_ends.list.clone(),
+        // Agents guard what is listed here.
+        front_ends: match accepted {
+            true => found.front_ends.list.clone(),
+            false => Vec::new(),
+        },
         pods: Some(found.pods as i64),
         summary: accepted.then(|| StatusSummary {
             nodes: format!("{}/{}", found.sum.counts.ready, found.sum.counts.desired),

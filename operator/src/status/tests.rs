@@ -1,3 +1,5 @@
+use stoq_crds::api::{FrontEnd, FrontEndType, TrafficPolicy};
+
 use super::*;
 use crate::aggregate::{Node, sum};
 use crate::fixture::{at, entry};
@@ -96,10 +98,14 @@ fn a_loser_says_who_won_and_nothing_of_nodes() {
         pod: name("d/edge-0"),
         port: std::num::NonZeroU16::MIN,
     };
+    let front_ends = FrontEnds {
+        list: vec![front_end()],
+        ..FrontEnds::default()
+    };
     let found = Found {
         generation: 3,
         refusal: Some(Refusal::Conflict(&conflict)),
-        front_ends: &FrontEnds::default(),
+        front_ends: &front_ends,
         pods: 1,
         sum: sum(std::iter::empty(), 3, &[], at(0)),
     };
@@ -113,6 +119,33 @@ fn a_loser_says_who_won_and_nothing_of_nodes() {
         (status.summary, status.observed_generation),
         (None, Some(3))
     );
+    assert_eq!(status.front_ends, [], "the winner's, if anyone's");
+}
+
+fn front_end() -> FrontEnd {
+    FrontEnd {
+        kind: FrontEndType::NodePort,
+        ip: None,
+        port: 30_443,
+        target_port: 4433,
+        traffic_policy: TrafficPolicy::Cluster,
+    }
+}
+
+#[test]
+fn front_ends_of_one_in_force_are_told() {
+    let front_ends = FrontEnds {
+        list: vec![front_end()],
+        ..FrontEnds::default()
+    };
+    let found = Found {
+        generation: 1,
+        refusal: None,
+        front_ends: &front_ends,
+        pods: 0,
+        sum: sum(std::iter::empty(), 1, &[], at(0)),
+    };
+    assert_eq!(build(found, None, at(0)).front_ends, [front_end()]);
 }
 
 #[test]
