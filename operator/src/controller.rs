@@ -34,7 +34,6 @@ pub(crate) struct Controller {
     stale_after: Duration,
     active: bool,
     looked_at_news: Option<Instant>,
-    has_news: bool,
     statuses_in_row: u32,
 }
 
@@ -65,7 +64,6 @@ impl Controller {
             stale_after,
             active: false,
             looked_at_news: None,
-            has_news: false,
             statuses_in_row: 0,
         }
     }
@@ -73,10 +71,7 @@ impl Controller {
     /// Takes news in.
     pub(crate) fn take(&mut self, news: Result<News, Trouble>, clock: Timestamp) {
         match news {
-            Ok(news) => {
-                self.index.take(news, clock, self.stale_after);
-                self.has_news = true;
-            }
+            Ok(news) => self.index.take(news, clock, self.stale_after),
             Err(trouble) => {
                 self.metrics.failed("watch");
                 tracing::warn!("{trouble}");
@@ -100,6 +95,10 @@ impl Controller {
             self.stop();
             return news_at;
         }
+        // Statuses made of old conflicts and front ends would be false.
+        if !self.index.is_related() {
+            return news_at;
+        }
         for name in self.queue.due(now) {
             self.look(&name, now, clock);
         }
@@ -112,7 +111,7 @@ impl Controller {
         if !self.active || !self.has_writes(now) || !self.budget.take(now) {
             return None;
         }
-        let rest_first = self.statuses_in_row >= TURN || !self.queue.has_ready();
+        let rest_first = self.statuses_in_row >= TURN || !self.has_statuses();
         let write = match rest_first {
             true => self.rest(now).or_else(|| self.status(now, clock)),
             false => self.status(now, clock).or_else(|| self.rest(now)),
@@ -167,13 +166,13 @@ impl Controller {
             self.mark(everything, now);
         }
         let allowed = self.looked_at_news.map_or(now, |at| at + RELATE_GAP);
-        if !self.has_news && !began {
+        if !self.index.has_changed() && !began {
             return None;
         }
         if now < allowed && !began {
             return Some(allowed);
         }
-        (self.has_news, self.looked_at_news) = (false, Some(now));
+        self.looked_at_news = Some(now);
         let changed = self.index.changed();
         if active {
             self.mark(changed, now);
@@ -211,11 +210,16 @@ impl Controller {
     }
 
     fn has_writes(&self, now: Instant) -> bool {
-        self.queue.has_ready() || self.rest.has_any(now)
+        self.has_statuses() || self.rest.has_any(now)
+    }
+
+    fn has_statuses(&self) -> bool {
+        self.index.is_related() && self.queue.has_ready()
     }
 
     fn status(&mut self, now: Instant, clock: Timestamp) -> Option<Write> {
-        loop {
+        // A write that has just ended may have brought another spec.
+        while self.has_statuses() {
             let name = self.queue.take(now)?;
             let known = self.index.transport(&name);
             // Worked out anew: it may be a while since it was looked at.
@@ -229,6 +233,7 @@ impl Controller {
                 _ => self.queue.written(&name, true, now),
             }
         }
+        None
     }
 
     fn rest(&mut self, now: Instant) -> Option<Write> {
@@ -268,3 +273,6 @@ impl Rest {
 fn seconds(clock: Timestamp) -> Timestamp {
     Timestamp::from_second(clock.as_second()).unwrap_or(clock)
 }
+
+#[cfg(test)]
+mod tests;

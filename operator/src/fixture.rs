@@ -1,7 +1,9 @@
 //! What tests are made of.
 
-use stoq_crds::api::StoqTransport;
-use stoq_crds::{Timestamp, Transport};
+use k8s_openapi::api::core::v1::Pod as ApiPod;
+use serde::de::DeserializeOwned;
+use stoq_crds::api::{StoqNode, StoqTransport};
+use stoq_crds::{ObjectName, Timestamp, Transport};
 
 use crate::report::Entry;
 use crate::rung::Rung;
@@ -40,4 +42,39 @@ pub(crate) fn object(name: &str, port: u16) -> StoqTransport {
 
 pub(crate) fn transport(name: &str, port: u16) -> Transport {
     Transport::parse(&object(name, port)).unwrap()
+}
+
+pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> T {
+    serde_yaml::from_str(text).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> ObjectName {
+    let (namespace, name) = text.split_once('/').unwrap();
+    ObjectName {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}
+
+/// A pod that runs on the node.
+pub(crate) fn pod(name: &str, app: &str, node: &str) -> ApiPod {
+    yaml(&format!(
+        "metadata: {{name: {name}, namespace: d, labels: {{app: {app}}}}}\n\
+         spec: {{nodeName: '{node}', containers: []}}\nstatus: {{phase: Running}}"
+    ))
+}
+
+/// What the agent of a node said at this second.
+pub(crate) fn report(node: &str, second: i64, transports: &str) -> StoqNode {
+    yaml(&format!(
+        "metadata: {{name: {node}}}\nspec: {{}}\n\
+         status: {{reportedAt: '1970-01-01T00:{:02}:{:02}Z', transports: [{transports}]}}",
+        second / 60,
+        second % 60
+    ))
+}
+
+/// That a transport is in force.
+pub(crate) fn on(transport: &str) -> String {
+    format!("{{namespace: d, name: {transport}, generation: 1, ready: true, mode: Native}}")
 }

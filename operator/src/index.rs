@@ -114,6 +114,22 @@ impl Index {
         std::mem::take(&mut self.changed)
     }
 
+    /// Whether `changed` has something to say.
+    pub(crate) fn has_changed(&self) -> bool {
+        let Changed {
+            transports,
+            labels,
+            addresses,
+            relations,
+        } = &self.changed;
+        !transports.is_empty() || !labels.is_empty() || *addresses || *relations
+    }
+
+    /// Whether conflicts and front ends are those of the specs, pods and Services there are now.
+    pub(crate) fn is_related(&self) -> bool {
+        !self.changed.relations
+    }
+
     /// Everything, as if all of it had just changed.
     pub(crate) fn everything(&self) -> Changed {
         Changed {

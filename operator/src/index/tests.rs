@@ -1,43 +1,10 @@
-use k8s_openapi::api::core::v1::{Node, Pod as ApiPod, Service as ApiService};
+use k8s_openapi::api::core::v1::{Node, Service as ApiService};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::fixture::{at, object};
+use crate::fixture::{at, name, object, on, pod, report, yaml};
 
 const STALE: Duration = Duration::from_secs(180);
-
-fn yaml<T: DeserializeOwned>(text: &str) -> T {
-    serde_yaml::from_str(text).unwrap()
-}
-
-fn name(text: &str) -> ObjectName {
-    let (namespace, name) = text.split_once('/').unwrap();
-    ObjectName {
-        namespace: namespace.into(),
-        name: name.into(),
-    }
-}
-
-fn pod(name: &str, app: &str, node: &str) -> ApiPod {
-    yaml(&format!(
-        "metadata: {{name: {name}, namespace: d, labels: {{app: {app}}}}}\n\
-         spec: {{nodeName: '{node}', containers: []}}\nstatus: {{phase: Running}}"
-    ))
-}
-
-fn report(node: &str, second: i64, transports: &str) -> StoqNode {
-    yaml(&format!(
-        "metadata: {{name: {node}}}\nspec: {{}}\n\
-         status: {{reportedAt: '1970-01-01T00:{:02}:{:02}Z', transports: [{transports}]}}",
-        second / 60,
-        second % 60
-    ))
-}
-
-fn on(transport: &str) -> String {
-    format!("{{namespace: d, name: {transport}, generation: 1, ready: true, mode: Native}}")
-}
 
 /// Takes the events in at this second; the transports they concern.
 fn take(index: &mut Index, second: i64, news: Vec<News>) -> Vec<String> {
@@ -211,4 +178,25 @@ fn labels_are_written_only_where_they_differ() {
     index.listen(at(500), STALE);
     index.take(News::Node(Event::Apply(node(""))), at(500), STALE);
     assert_eq!(index.labels("n1"), None);
+}
+
+#[test]
+fn an_older_object_never_replaces_a_newer_one() {
+    let applied = |version: &str, port| {
+        let mut one = object("d/edge", port);
+        one.metadata.resource_version = Some(version.into());
+        News::Transport(Event::Apply(one))
+    };
+    for (version, port) in [("9", 2), ("10", 2), ("11", 2), ("eleven", 2)] {
+        let mut index = Index::default();
+        take(
+            &mut index,
+            0,
+            vec![applied("10", 1), applied(version, port)],
+        );
+        let wanted = if version == "9" { 1 } else { port };
+        let known = index.transport(&name("d/edge")).unwrap();
+        let found = known.parsed.as_ref().unwrap().ports[0].number.get();
+        assert_eq!(found, wanted, "{version}");
+    }
 }

@@ -29,20 +29,22 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The object as it is now; what was known of it before goes on if it is about the same spec.
+    /// The object as it is now; what was known of it before goes on if it is about the same spec,
+    /// or newer: what a write of ours came back with is there before the watch tells it.
     pub(super) fn new(name: ObjectName, mut object: StoqTransport, before: Option<Self>) -> Self {
         object.metadata.managed_fields = None;
         object.metadata.annotations = None;
         if let Some(mut before) = before
             && before.object.metadata.uid == object.metadata.uid
-            && before.object.spec == object.spec
         {
-            // What a write of ours came back with may be newer than what the watch tells.
-            if version(&object) >= version(&before.object) {
-                before.object = object;
-            }
             before.has_new_spec = false;
-            return before;
+            if is_older(&object, &before.object) {
+                return before;
+            }
+            if before.object.spec == object.spec {
+                before.object = object;
+                return before;
+            }
         }
         let status = object.status.take();
         // Front ends in the status are of our own making, nothing to judge an object by.
@@ -132,6 +134,11 @@ impl Known {
             || front_ends.every_node
     }
 
+    #[cfg(test)]
+    pub(crate) fn object(&self) -> &StoqTransport {
+        &self.object
+    }
+
     /// The status it has.
     pub(crate) fn there(&self) -> Option<&StoqTransportStatus> {
         self.object.status.as_ref()
@@ -172,7 +179,9 @@ impl Known {
     }
 }
 
-/// Versions are revisions of etcd wherever Kubernetes runs; from 1.35 on they may be compared by contract.
-fn version(object: &StoqTransport) -> Option<u64> {
-    object.metadata.resource_version.as_ref()?.parse().ok()
+/// Versions are revisions of etcd wherever Kubernetes runs; from 1.35 on they may be compared by
+/// contract. What is no number may be newer.
+fn is_older(one: &StoqTransport, other: &StoqTransport) -> bool {
+    let version = |of: &StoqTransport| of.metadata.resource_version.as_ref()?.parse::<u64>().ok();
+    matches!((version(one), version(other)), (Some(one), Some(other)) if one < other)
 }
