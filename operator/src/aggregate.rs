@@ -39,8 +39,8 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug)]
 pub(crate) struct Sum {
     pub(crate) counts: NodeCounts,
-    /// The lowest rung anywhere.
-    pub(crate) rung: Rung,
+    /// The lowest rung anywhere, as far as anyone says; `None`: nobody does.
+    pub(crate) rung: Option<Rung>,
     pub(crate) traffic: Option<Traffic>,
     /// How many nodes have each trouble; the worst of a node counts.
     pub(crate) troubles: BTreeMap<Trouble, usize>,
@@ -48,6 +48,13 @@ pub(crate) struct Sum {
     pub(crate) degraded: Option<(NodeFailure, usize)>,
     /// Worst first.
     pub(crate) failures: Vec<NodeFailure>,
+}
+
+impl Sum {
+    /// How many nodes have this trouble, and no worse one.
+    pub(crate) fn count(&self, trouble: Trouble) -> usize {
+        self.troubles.get(&trouble).copied().unwrap_or(0)
+    }
 }
 
 /// Sums up the nodes. `generation` is the spec's; `before` are the failures told last, whose times
@@ -133,7 +140,7 @@ impl<'a> Tally<'a> {
         let degraded = self.failing.iter().find(is_degraded).map(tell);
         Sum {
             counts: self.counts,
-            rung: self.rung.unwrap_or(Rung::None),
+            rung: self.rung,
             traffic: self.traffic,
             troubles: self.troubles,
             degraded: degraded.map(|worst| (worst, self.degraded)),

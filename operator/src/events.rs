@@ -82,7 +82,7 @@ mod tests {
         let silent = status(&[
             ("Accepted", "True", "Accepted"),
             ("Ready", "Unknown", "Silent"),
-            ("Degraded", "False", "AsPreferred"),
+            ("Degraded", "Unknown", "Silent"),
         ]);
         assert_eq!(told(Some(&good), &good), [""; 0]);
         assert_eq!(
@@ -101,8 +101,11 @@ mod tests {
             ["Normal AsPreferred Degraded is False: words"]
         );
         assert_eq!(
-            told(Some(&good), &silent),
-            ["Warning Silent Ready is Unknown: words"]
+            told(Some(&lower), &silent),
+            [
+                "Warning Silent Ready is Unknown: words",
+                "Warning Silent Degraded is Unknown: words"
+            ]
         );
     }
 }

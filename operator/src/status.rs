@@ -6,6 +6,7 @@ use stoq_crds::{ConditionType, Conflict, Invalid, Reason, Timestamp};
 
 use crate::aggregate::{Sum, Trouble};
 use crate::front_ends::FrontEnds;
+use crate::rung::Rung;
 
 /// Longest message of a condition.
 const MESSAGE: usize = 1024;
@@ -48,11 +49,20 @@ pub(crate) fn build(
         pods: Some(found.pods as i64),
         summary: accepted.then(|| StatusSummary {
             nodes: format!("{}/{}", found.sum.counts.ready, found.sum.counts.desired),
-            mode: found.sum.rung.as_str().to_owned(),
+            mode: mode(&found.sum).to_owned(),
         }),
         nodes: accepted.then_some(found.sum.counts),
         traffic: found.sum.traffic.as_ref().map(|traffic| traffic.show()),
         failures: found.sum.failures,
+    }
+}
+
+/// What silent nodes had attached is still in force, so nothing is no word for it.
+fn mode(sum: &Sum) -> &'static str {
+    match sum.rung {
+        Some(rung) => rung.as_str(),
+        None if sum.count(Trouble::Silent) > 0 => "Unknown",
+        None => Rung::None.as_str(),
     }
 }
 
@@ -127,9 +137,8 @@ fn ready(found: &Found<'_>) -> Said {
         return Said::new(about, "False", reason(refusal), "not accepted".to_owned());
     }
     let sum = &found.sum;
-    let count = |trouble| sum.troubles.get(&trouble).copied().unwrap_or(0);
-    let wanting = count(Trouble::Lacking) + count(Trouble::Pending);
-    let silent = count(Trouble::Silent);
+    let wanting = sum.count(Trouble::Lacking) + sum.count(Trouble::Pending);
+    let silent = sum.count(Trouble::Silent);
     let desired = sum.counts.desired;
     if wanting > 0 {
         let wanting = |one: &&NodeFailure| one.reason != Reason::Silent.as_str();
@@ -156,21 +165,24 @@ fn degraded(found: &Found<'_>) -> Said {
         return Said::new(about, "False", reason(refusal), "not accepted".to_owned());
     }
     let desired = found.sum.counts.desired;
-    match &found.sum.degraded {
-        Some((worst, how_many)) => Said {
+    if let Some((worst, how_many)) = &found.sum.degraded {
+        let worst_of = example(Some(worst));
+        return Said {
             about,
             status: "True",
             reason: worst.reason.clone(),
             message: format!(
-                "{how_many} of {desired} nodes are on a lower rung than preferred: {}",
-                example(Some(worst))
+                "{how_many} of {desired} nodes are on a lower rung than preferred: {worst_of}"
             ),
-        },
-        None => {
-            let message = "no node is on a lower rung than preferred".to_owned();
-            Said::new(about, "False", Reason::AsPreferred, message)
-        }
+        };
     }
+    let silent = found.sum.count(Trouble::Silent);
+    if silent > 0 {
+        let message = format!("nothing is known of {silent} of {desired} nodes");
+        return Said::new(about, "Unknown", Reason::Silent, message);
+    }
+    let message = "no node is on a lower rung than preferred".to_owned();
+    Said::new(about, "False", Reason::AsPreferred, message)
 }
 
 fn reason(refusal: Refusal<'_>) -> Reason {

@@ -109,7 +109,7 @@ pub struct NodeCounts {
 pub struct StatusSummary {
     /// Ready nodes of desired nodes, as in 3/3.
     pub nodes: String,
-    /// The lowest rung in force on any node.
+    /// The lowest rung in force on any node; Unknown where no node says.
     pub mode: String,
 }
 

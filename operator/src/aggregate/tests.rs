@@ -44,13 +44,13 @@ fn nodes_are_counted_by_rung_and_the_lowest_is_named() {
         af_xdp: 1,
         ..Default::default()
     };
-    assert_eq!((sum.counts, sum.rung), (expected, Rung::Tcx));
+    assert_eq!((sum.counts, sum.rung), (expected, Some(Rung::Tcx)));
 }
 
 #[test]
 fn without_nodes_there_is_nothing_and_nothing_wrong() {
     let sum = sum(std::iter::empty(), 1, &[], at(0));
-    assert_eq!((sum.counts, sum.rung), (NodeCounts::default(), Rung::None));
+    assert_eq!((sum.counts, sum.rung), (NodeCounts::default(), None));
     assert!(sum.troubles.is_empty() && sum.traffic.is_none());
 }
 

@@ -78,6 +78,38 @@ fn degraded_has_the_kernels_words() {
     assert!(said(&status(&nodes[..1], None, 0), "Degraded").starts_with("False AsPreferred: "));
 }
 
+#[test]
+fn silence_is_no_all_clear() {
+    let (good, tcx) = (entry(), lower(true));
+    let silent = ("b", Node::Silent(Some(at(1))));
+    let cases: [(&[(&str, Node<'_>)], &str, &str); 6] = [
+        (&[], "False AsPreferred", "None"),
+        (&[("a", Node::Heard(None))], "False AsPreferred", "None"),
+        (
+            &[("a", Node::Heard(Some(&good)))],
+            "False AsPreferred",
+            "Native",
+        ),
+        (
+            &[("a", Node::Heard(Some(&good))), silent],
+            "Unknown Silent",
+            "Native",
+        ),
+        (
+            &[("a", Node::Heard(Some(&tcx))), silent],
+            "True MtuTooLarge",
+            "Tcx",
+        ),
+        (&[silent], "Unknown Silent", "Unknown"),
+    ];
+    for (nodes, degraded, mode) in cases {
+        let status = status(nodes, None, 0);
+        let found = said(&status, "Degraded");
+        assert!(found.starts_with(degraded), "{found} instead of {degraded}");
+        assert_eq!(status.summary.unwrap().mode, mode);
+    }
+}
+
 fn lower(ready: bool) -> Entry {
     Entry {
         ready,
