@@ -44,6 +44,8 @@ pub(crate) struct Sum {
     pub(crate) traffic: Option<Traffic>,
     /// How many nodes have each trouble; the worst of a node counts.
     pub(crate) troubles: BTreeMap<Trouble, usize>,
+    /// The worst of those that do not do what is required, or not yet.
+    pub(crate) wanting: Option<NodeFailure>,
     /// The worst of those that are on a lower rung than preferred, and how many there are.
     pub(crate) degraded: Option<(NodeFailure, usize)>,
     /// Worst first.
@@ -137,12 +139,16 @@ impl<'a> Tally<'a> {
         let tell = |one: &Failing<'_>| failure(one, before, now);
         let is_degraded =
             |one: &&Failing<'_>| matches!(one.of, Node::Heard(Some(entry)) if entry.degraded);
-        let degraded = self.failing.iter().find(is_degraded).map(tell);
+        let is_wanting =
+            |one: &&Failing<'_>| matches!(one.trouble, Trouble::Lacking | Trouble::Pending);
+        let worst = |is: &dyn Fn(&&Failing<'_>) -> bool| self.failing.iter().find(is).map(tell);
+        let (wanting, degraded) = (worst(&is_wanting), worst(&is_degraded));
         Sum {
             counts: self.counts,
             rung: self.rung,
             traffic: self.traffic,
             troubles: self.troubles,
+            wanting,
             degraded: degraded.map(|worst| (worst, self.degraded)),
             failures: self.failing.iter().take(MOST).map(tell).collect(),
         }

@@ -137,18 +137,16 @@ fn ready(found: &Found<'_>) -> Said {
         return Said::new(about, "False", reason(refusal), "not accepted".to_owned());
     }
     let sum = &found.sum;
-    let wanting = sum.count(Trouble::Lacking) + sum.count(Trouble::Pending);
     let silent = sum.count(Trouble::Silent);
     let desired = sum.counts.desired;
-    if wanting > 0 {
-        let wanting = |one: &&NodeFailure| one.reason != Reason::Silent.as_str();
-        let example = example(sum.failures.iter().find(wanting));
+    if let Some(worst) = &sum.wanting {
+        let example = example(worst);
         let not_ready = desired - sum.counts.ready;
         let message = format!("{not_ready} of {desired} nodes are not ready: {example}");
         return Said::new(about, "False", Reason::NotReady, message);
     }
     if silent > 0 {
-        let example = example(sum.failures.first());
+        let example = sum.failures.first().map_or_else(String::new, example);
         let message = format!("nothing is known of {silent} of {desired} nodes: {example}");
         return Said::new(about, "Unknown", Reason::Silent, message);
     }
@@ -166,7 +164,7 @@ fn degraded(found: &Found<'_>) -> Said {
     }
     let desired = found.sum.counts.desired;
     if let Some((worst, how_many)) = &found.sum.degraded {
-        let worst_of = example(Some(worst));
+        let worst_of = example(worst);
         return Said {
             about,
             status: "True",
@@ -193,19 +191,17 @@ fn reason(refusal: Refusal<'_>) -> Reason {
 }
 
 /// The worst node speaks for the others.
-fn example(worst: Option<&NodeFailure>) -> String {
-    worst.map_or_else(String::new, |one| {
-        let NodeFailure {
-            node,
-            reason,
-            message,
-            ..
-        } = one;
-        match message.is_empty() {
-            true => format!("{node}: {reason}"),
-            false => format!("{node}: {reason}: {message}"),
-        }
-    })
+fn example(worst: &NodeFailure) -> String {
+    let NodeFailure {
+        node,
+        reason,
+        message,
+        ..
+    } = worst;
+    match message.is_empty() {
+        true => format!("{node}: {reason}"),
+        false => format!("{node}: {reason}: {message}"),
+    }
 }
 
 /// How soon a status must be written that differs from the one there is.

@@ -65,6 +65,16 @@ fn ready_is_what_every_node_says() {
 }
 
 #[test]
+fn one_that_is_not_ready_is_named_among_many_that_are_silent() {
+    let names: Vec<_> = (0..10).map(|n| format!("a{n}")).collect();
+    let silent = names.iter().map(|name| (name.as_str(), Node::Silent(None)));
+    let nodes: Vec<_> = silent.chain([("b", Node::Heard(None))]).collect();
+    let found = said(&status(&nodes, None, 0), "Ready");
+    let wanted = "11 of 11 nodes are not ready: b: Pending: the agent";
+    assert!(found.contains(wanted), "{found}");
+}
+
+#[test]
 fn degraded_has_the_kernels_words() {
     let (good, tcx) = (entry(), lower(true));
     let nodes = [
