@@ -77,11 +77,11 @@ words! {
         Invalid,
         /// Condition `Ready`: every node does what was required.
         Ready,
-        /// Condition `Ready`: some node does not, or not yet.
+        /// Condition `Ready`: some node does not.
         NotReady,
         /// Condition `Degraded`: every node does what was preferred.
         AsPreferred,
-        /// The agent of the node has not taken it up yet.
+        /// Condition `Ready`: the agents of some nodes have not taken it up yet.
         Pending,
         /// The agent of the node has not reported for long, or never.
         Silent,

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
+use stoq_crds::Reason;
 use stoq_crds::api::StoqTransportStatus;
 
 /// Longest note that the API server takes.
@@ -31,6 +32,8 @@ fn event(of: &Condition) -> Event {
     Event {
         type_: match (of.type_.as_str(), of.status.as_str()) {
             ("Degraded", "False") | ("Accepted" | "Ready", "True") => EventType::Normal,
+            // Every new spec is that for a moment.
+            _ if of.reason == Reason::Pending.as_str() => EventType::Normal,
             _ => EventType::Warning,
         },
         reason: of.reason.clone(),
@@ -84,7 +87,16 @@ mod tests {
             ("Ready", "Unknown", "Silent"),
             ("Degraded", "Unknown", "Silent"),
         ]);
+        let edited = status(&[
+            ("Accepted", "True", "Accepted"),
+            ("Ready", "False", "Pending"),
+            ("Degraded", "False", "AsPreferred"),
+        ]);
         assert_eq!(told(Some(&good), &good), [""; 0]);
+        assert_eq!(
+            told(Some(&good), &edited),
+            ["Normal Pending Ready is False: words"]
+        );
         assert_eq!(
             told(None, &good),
             [

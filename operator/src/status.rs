@@ -143,7 +143,11 @@ fn ready(found: &Found<'_>) -> Said {
         let example = example(worst);
         let not_ready = desired - sum.counts.ready;
         let message = format!("{not_ready} of {desired} nodes are not ready: {example}");
-        return Said::new(about, "False", Reason::NotReady, message);
+        let reason = match sum.count(Trouble::Lacking) {
+            0 => Reason::Pending,
+            _ => Reason::NotReady,
+        };
+        return Said::new(about, "False", reason, message);
     }
     if silent > 0 {
         let example = sum.failures.first().map_or_else(String::new, example);

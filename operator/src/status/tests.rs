@@ -38,7 +38,7 @@ fn ready_is_what_every_node_says() {
         },
     );
     let words = "MtuTooLarge: Peer MTU is too large";
-    let cases: [(&[(&str, Node<'_>)], String); 7] = [
+    let cases: [(&[(&str, Node<'_>)], String); 8] = [
         (&[], "True Ready: no selected pod runs".into()),
         (&[("a", Node::Heard(Some(&good)))], "True Ready: in force on all 1 nodes".into()),
         (&[("a", Node::Heard(Some(&tcx)))], "True Ready: in force on all 1 nodes".into()),
@@ -48,7 +48,11 @@ fn ready_is_what_every_node_says() {
         ),
         (
             &[("a", Node::Heard(Some(&old))), ("b", Node::Silent(None))],
-            "False NotReady: 2 of 2 nodes are not ready: a: Pending: the agent of this node has not taken it up yet".into(),
+            "False Pending: 2 of 2 nodes are not ready: a: Pending: the agent of this node has not taken it up yet".into(),
+        ),
+        (
+            &[("a", Node::Heard(Some(&old))), ("b", Node::Heard(Some(&lacking)))],
+            format!("False NotReady: 2 of 2 nodes are not ready: b: {words}"),
         ),
         (
             &[("a", Node::Heard(Some(&good))), ("b", Node::Silent(Some(at(1))))],
