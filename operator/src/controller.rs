@@ -206,7 +206,7 @@ impl Controller {
         let wanted = self.index.status(known, seconds(clock));
         let found = status::urgency(known.there(), &wanted);
         self.metrics.reconciled(now.elapsed(), found.is_some());
-        self.queue.looked(name, found, now);
+        self.queue.looked(name, found, self.index.agents(), now);
     }
 
     fn has_writes(&self, now: Instant) -> bool {

@@ -145,6 +145,11 @@ impl Index {
         self.transports.get(name)
     }
 
+    /// How many agents there are: each watches every transport.
+    pub(crate) fn agents(&self) -> usize {
+        self.reports.len()
+    }
+
     /// The status that a transport should have.
     pub(crate) fn status(&self, known: &Known, now: Timestamp) -> StoqTransportStatus {
         known.status(self.nodes_of(known), now)

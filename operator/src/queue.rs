@@ -13,12 +13,27 @@ const LOOK_GAP: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MOST: u32 = 5;
 
-/// Between two writes of one status, by what is new.
-fn gap(urgency: Urgency) -> Duration {
+/// Between two writes of one status if only figures are new: as long as figures may take, which are
+/// 45 s old when an agent replaces them and must never be 60 s old.
+const FIGURES_GAP: Duration = Duration::from_secs(8);
+/// The same in a small cluster, if the figures are others and not only younger.
+const FIGURES_GAP_LEAST: Duration = Duration::from_secs(4);
+/// Agents of a small cluster, and of one where the longer gap holds. Each is told of each write.
+const AGENTS: [usize; 2] = [100, 5_000];
+/// How long figures let changes of state go before them.
+const FIGURES_YIELD: Duration = Duration::from_secs(1);
+
+/// Between two writes of one status, by what is new and how many agents there are.
+fn gap(urgency: Urgency, agents: usize) -> Duration {
     match urgency {
         Urgency::State => Duration::from_secs(1),
-        Urgency::Traffic => Duration::from_secs(4),
-        Urgency::Age => Duration::from_secs(30),
+        Urgency::Traffic => {
+            let [few, many] = AGENTS;
+            let beyond = agents.clamp(few, many) - few;
+            let part = beyond as f64 / (many - few) as f64;
+            FIGURES_GAP_LEAST + (FIGURES_GAP - FIGURES_GAP_LEAST).mul_f64(part)
+        }
+        Urgency::Age => FIGURES_GAP,
     }
 }
 
@@ -32,8 +47,8 @@ struct Slot {
     since: Option<Instant>,
     /// When to look; meaningless while nothing has changed.
     look_at: Instant,
-    /// Found to differ, and may be written.
-    ready: Option<Urgency>,
+    /// Found to differ, and may be written; those with the earliest time first.
+    ready: Option<Instant>,
     looked: Option<Instant>,
     written: Option<Instant>,
     writing: bool,
@@ -87,8 +102,14 @@ impl Queue {
         due.map(|(name, _)| name.clone()).collect()
     }
 
-    /// What a look came to: it differs so much, or not at all.
-    pub(crate) fn looked(&mut self, name: &ObjectName, found: Option<Urgency>, now: Instant) {
+    /// What a look came to: it differs so much, or not at all. `agents` are told of what is written.
+    pub(crate) fn looked(
+        &mut self,
+        name: &ObjectName,
+        found: Option<Urgency>,
+        agents: usize,
+        now: Instant,
+    ) {
         let Some(slot) = self.0.get_mut(name) else {
             return;
         };
@@ -97,12 +118,17 @@ impl Queue {
             (slot.since, slot.ready, slot.failures) = (None, None, 0);
             return;
         };
-        let allowed = slot.written.map_or(now, |written| written + gap(urgency));
-        slot.ready = (allowed <= now).then_some(urgency);
+        let gap = gap(urgency, agents);
+        let allowed = slot.written.map_or(now, |written| written + gap);
+        let place = match urgency {
+            Urgency::State => now,
+            Urgency::Traffic | Urgency::Age => now + FIGURES_YIELD,
+        };
+        slot.ready = (allowed <= now).then_some(place);
         slot.look_at = allowed.max(now + LOOK_GAP);
     }
 
-    /// The one to write now: what is most urgent, then what has waited longest.
+    /// The one to write now: who has waited longest, changes of state a little before figures.
     pub(crate) fn take(&mut self, now: Instant) -> Option<ObjectName> {
         let ready = self.0.iter().filter(|(_, slot)| slot.is_ready());
         let best = ready.min_by_key(|(_, slot)| (slot.ready, slot.since));
@@ -172,7 +198,7 @@ mod tests {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.mark(&name("a"), now);
         assert_eq!(queue.due(now), [name("a")]);
-        queue.looked(&name("a"), None, now);
+        queue.looked(&name("a"), None, 1, now);
         assert_eq!(
             (queue.take(now), queue.next_look(), queue.depth()),
             (None, None, 0)
@@ -187,7 +213,7 @@ mod tests {
             let now = after(start, millis);
             queue.mark(&name("a"), now);
             for due in queue.due(now) {
-                queue.looked(&due, Some(Urgency::State), now);
+                queue.looked(&due, Some(Urgency::State), 1, now);
             }
             if let Some(taken) = queue.take(now) {
                 written.push(millis);
@@ -206,24 +232,24 @@ mod tests {
     fn figures_wait_longer_and_a_change_of_state_overtakes_them() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         queue.mark(&name("a"), start);
-        queue.looked(&name("a"), Some(Urgency::Traffic), start);
+        queue.looked(&name("a"), Some(Urgency::Traffic), 1, start);
         let taken = queue.take(start).unwrap();
         queue.written(&taken, true, start);
 
         queue.mark(&name("a"), after(start, 1500));
         assert_eq!(queue.due(after(start, 1500)), [name("a")]);
-        queue.looked(&name("a"), Some(Urgency::Traffic), after(start, 1500));
+        queue.looked(&name("a"), Some(Urgency::Traffic), 1, after(start, 1500));
         assert!(!queue.has_ready());
         assert_eq!(queue.next_look(), Some(after(start, 4000)));
 
         queue.mark(&name("a"), after(start, 1600));
         assert_eq!(queue.next_look(), Some(after(start, 1700)));
-        queue.looked(&name("a"), Some(Urgency::State), after(start, 1700));
+        queue.looked(&name("a"), Some(Urgency::State), 1, after(start, 1700));
         assert_eq!(queue.take(after(start, 1700)), Some(name("a")));
     }
 
     #[test]
-    fn the_most_urgent_goes_first_then_who_waited_longest() {
+    fn changes_of_state_go_first_then_who_waited_longest() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         for (n, (one, urgency)) in [
             ("a", Urgency::Traffic),
@@ -236,7 +262,7 @@ mod tests {
         {
             let now = after(start, n as u64);
             queue.mark(&name(one), now);
-            queue.looked(&name(one), Some(urgency), now);
+            queue.looked(&name(one), Some(urgency), 1, now);
         }
         let now = after(start, 9);
         let order: Vec<_> = std::iter::from_fn(|| queue.take(now))
@@ -246,12 +272,68 @@ mod tests {
     }
 
     #[test]
+    fn figures_are_written_less_often_the_more_agents_are_told() {
+        for (agents, millis) in [
+            (0, 4000),
+            (100, 4000),
+            (2550, 6000),
+            (5000, 8000),
+            (9000, 8000),
+        ] {
+            assert_eq!(
+                gap(Urgency::Traffic, agents).as_millis(),
+                millis,
+                "{agents}"
+            );
+            assert!(gap(Urgency::Traffic, agents) <= gap(Urgency::Age, agents));
+        }
+    }
+
+    /// Everything changes all the time: the state of most transports, the figures of the others.
+    #[test]
+    fn figures_of_fifty_transports_on_five_thousand_nodes_are_never_13_s_late() {
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        let mut budget = crate::budget::Budget::new(start);
+        let urgency = |n: usize| match n % 5 {
+            0 => Urgency::Age,
+            1 => Urgency::Traffic,
+            _ => Urgency::State,
+        };
+        let names: Vec<_> = (0..50).map(|n| name(&format!("{n:02}"))).collect();
+        let mut written = vec![vec![0]; names.len()];
+        let mut tokens = 0;
+        for millis in (0..120_000).step_by(20) {
+            let now = after(start, millis);
+            names.iter().for_each(|one| queue.mark(one, now));
+            for due in queue.due(now) {
+                let n = due.name.parse().unwrap();
+                queue.looked(&due, Some(urgency(n)), 5_000, now);
+            }
+            while queue.has_ready() && budget.take(now) {
+                tokens += 1;
+                // Labels and the like have theirs.
+                if tokens % 8 == 0 {
+                    continue;
+                }
+                let taken = queue.take(now).unwrap();
+                queue.written(&taken, true, now);
+                written[taken.name.parse::<usize>().unwrap()].push(millis);
+            }
+        }
+        for (n, mut at) in written.into_iter().enumerate() {
+            at.push(120_000);
+            let longest = at.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+            assert!(longest <= 13_000, "{n}: {longest} ms between two writes");
+        }
+    }
+
+    #[test]
     fn a_write_that_went_wrong_is_tried_again_later_and_later() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         let mut now = start;
         for wait in [1, 2, 4] {
             queue.mark(&name("a"), now);
-            queue.looked(&name("a"), Some(Urgency::State), now);
+            queue.looked(&name("a"), Some(Urgency::State), 1, now);
             let taken = queue.take(now).unwrap();
             queue.written(&taken, false, now);
             queue.mark(&name("a"), now);
@@ -264,7 +346,7 @@ mod tests {
     fn one_that_is_being_written_is_not_written_again_meanwhile() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         queue.mark(&name("a"), start);
-        queue.looked(&name("a"), Some(Urgency::State), start);
+        queue.looked(&name("a"), Some(Urgency::State), 1, start);
         queue.take(start).unwrap();
         queue.mark(&name("a"), after(start, 2000));
         assert_eq!(queue.due(after(start, 9000)), []);

@@ -209,7 +209,7 @@ fn example(worst: &NodeFailure) -> String {
 }
 
 /// How soon a status must be written that differs from the one there is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Urgency {
     /// Something else than numbers.
     State,
