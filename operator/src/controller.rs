@@ -1,6 +1,6 @@
 //! What to do next: from news to writes. Nothing here waits or talks to anyone.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const RELATE_GAP: Duration = Duration::from_millis(100);
 const MOST_EVENTS: usize = 256;
 /// After so many statuses in a row the rest has its turn.
 const TURN: u32 = 7;
-/// How long the addresses and labels wait after a write that went wrong.
+/// How long the addresses, or a node's labels, wait after a write that went wrong.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// The state of the loop.
@@ -40,10 +40,11 @@ pub(crate) struct Controller {
 /// What is written when no status has to be.
 #[derive(Default)]
 struct Rest {
-    addresses: bool,
-    labels: BTreeSet<Arc<str>>,
+    /// When the addresses are written, if they may be others.
+    addresses: Option<Instant>,
+    /// Nodes whose labels may be others, and when it is their turn.
+    labels: BTreeMap<Arc<str>, Instant>,
     events: VecDeque<write::News>,
-    not_before: Option<Instant>,
 }
 
 /// A write that has ended.
@@ -148,13 +149,9 @@ impl Controller {
             }
             (Write::Status(name, ..), Err(_)) => self.queue.written(&name, false, now),
             (_, Ok(_)) | (Write::Event(_), Err(_)) => {}
-            (Write::Addresses(_), Err(_)) => {
-                self.rest.addresses = true;
-                self.rest.not_before = Some(now + RETRY);
-            }
+            (Write::Addresses(_), Err(_)) => self.rest.addresses = Some(now + RETRY),
             (Write::Labels(node, _), Err(_)) => {
-                self.rest.labels.insert(node);
-                self.rest.not_before = Some(now + RETRY);
+                self.rest.labels.insert(node, now + RETRY);
             }
         }
     }
@@ -187,8 +184,12 @@ impl Controller {
                 None => self.queue.forget(&name),
             }
         }
-        self.rest.labels.extend(changed.labels);
-        self.rest.addresses |= changed.addresses;
+        for node in changed.labels {
+            self.rest.labels.entry(node).or_insert(now);
+        }
+        if changed.addresses {
+            self.rest.addresses = Some(now);
+        }
     }
 
     fn stop(&mut self) {
@@ -240,13 +241,15 @@ impl Controller {
         if !self.rest.has_any(now) {
             return None;
         }
-        if std::mem::take(&mut self.rest.addresses) {
+        if self.rest.has_addresses(now) {
+            self.rest.addresses = None;
             return Some(Write::Addresses(self.index.addresses()));
         }
         if let Some(event) = self.rest.events.pop_front() {
             return Some(Write::Event(Box::new(event)));
         }
-        while let Some(node) = self.rest.labels.pop_first() {
+        while let Some(node) = self.rest.next_labels(now) {
+            self.rest.labels.remove(&node);
             if let Some(labels) = self.index.labels(&node) {
                 return Some(Write::Labels(node, labels));
             }
@@ -264,8 +267,18 @@ impl Controller {
 
 impl Rest {
     fn has_any(&self, now: Instant) -> bool {
-        let waits = self.not_before.is_some_and(|at| now < at);
-        !waits && (self.addresses || !self.labels.is_empty() || !self.events.is_empty())
+        self.has_addresses(now) || !self.events.is_empty() || self.next_labels(now).is_some()
+    }
+
+    fn has_addresses(&self, now: Instant) -> bool {
+        self.addresses.is_some_and(|at| at <= now)
+    }
+
+    /// The node that has waited longest.
+    fn next_labels(&self, now: Instant) -> Option<Arc<str>> {
+        let due = self.labels.iter().filter(|(_, at)| **at <= now);
+        let first = due.min_by_key(|(_, at)| **at);
+        first.map(|(node, _)| node.clone())
     }
 }
 

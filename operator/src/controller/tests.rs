@@ -3,7 +3,7 @@ use kube::runtime::watcher::Event;
 use stoq_crds::api::StoqTransport;
 
 use super::*;
-use crate::fixture::{at, name, object, on, pod, report};
+use crate::fixture::{at, name, object, on, pod, report, yaml};
 
 const STALE: Duration = Duration::from_secs(180);
 
@@ -12,6 +12,8 @@ struct Play {
     controller: Controller,
     start: Instant,
     millis: u64,
+    /// Nodes whose labels can't be written.
+    refused: &'static [&'static str],
 }
 
 impl Play {
@@ -23,6 +25,7 @@ impl Play {
             controller: Controller::new(metrics, STALE, start),
             start,
             millis: 0,
+            refused: &[],
         };
         play.take(News::Transport(Event::InitDone));
         play.take(News::Report(Event::InitDone));
@@ -76,7 +79,10 @@ impl Play {
             }
             _ => Outcome::Written,
         };
-        let result = Ok(outcome);
+        let result = match &write {
+            Write::Labels(node, _) if self.refused.contains(&&**node) => Err(Failure::Late),
+            _ => Ok(outcome),
+        };
         let now = self.now();
         self.controller.done(Done { write, result }, now);
     }
@@ -172,4 +178,29 @@ fn silence_is_told_without_other_news() {
         written[0].starts_with("edge True Accepted Unknown Silent"),
         "{written:?}"
     );
+}
+
+#[test]
+fn labels_that_are_refused_keep_no_others_waiting() {
+    let mut play = Play::begin();
+    play.refused = &["n1", "n2", "n3", "n4"];
+    play.written();
+    for n in 1..=6 {
+        let node = yaml(&format!("metadata: {{name: n{n}}}"));
+        play.take(News::Node(Event::Apply(node)));
+        let able = yaml(&format!(
+            "metadata: {{name: n{n}}}\nspec: {{}}\n\
+             status: {{reportedAt: '1970-01-01T00:00:01Z', gates: [{{name: tcx, state: Available}}]}}"
+        ));
+        play.take(News::Report(Event::Apply(able)));
+    }
+    let labels = |mut written: Vec<String>| {
+        written.retain(|one| one.starts_with("labels"));
+        written
+    };
+    let all = (1..=6).map(|n| format!("labels n{n}"));
+    assert_eq!(labels(play.written_within(2)), all.collect::<Vec<_>>());
+    let again = labels(play.written_within(5));
+    // Nobody has told the index that n5 and n6 have theirs; nor is that news.
+    assert_eq!(again, ["labels n1", "labels n2", "labels n3", "labels n4"]);
 }
