@@ -23,6 +23,8 @@ const MOST_EVENTS: usize = 256;
 const TURN: u32 = 7;
 /// How long the addresses, or a node's labels, wait after a write that went wrong.
 const RETRY: Duration = Duration::from_secs(5);
+/// Nobody tells when another changes or deletes the addresses.
+const ADDRESSES_GAP: Duration = Duration::from_secs(30);
 
 /// The state of the loop.
 pub(crate) struct Controller {
@@ -40,7 +42,7 @@ pub(crate) struct Controller {
 /// What is written when no status has to be.
 #[derive(Default)]
 struct Rest {
-    /// When the addresses are written, if they may be others.
+    /// When the addresses are compared and written; `None` while this one does not lead.
     addresses: Option<Instant>,
     /// Nodes whose labels may be others, and when it is their turn.
     labels: BTreeMap<Arc<str>, Instant>,
@@ -121,9 +123,7 @@ impl Controller {
             Some(Write::Status(..)) => self.statuses_in_row + 1,
             _ => 0,
         };
-        let write = write?;
-        self.metrics.wrote(write.kind());
-        Some(write)
+        write
     }
 
     /// When the next write may be sent, if one waits for nothing else.
@@ -242,7 +242,7 @@ impl Controller {
             return None;
         }
         if self.rest.has_addresses(now) {
-            self.rest.addresses = None;
+            self.rest.addresses = Some(now + ADDRESSES_GAP);
             return Some(Write::Addresses(self.index.addresses()));
         }
         if let Some(event) = self.rest.events.pop_front() {

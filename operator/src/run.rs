@@ -80,6 +80,7 @@ pub async fn run(options: RunOptions) -> Result<(), StartError> {
         client.clone(),
         options.namespace.clone(),
         options.name.clone(),
+        metrics.clone(),
     );
     let turns = Loop {
         controller: Controller::new(metrics, options.stale_after, Instant::now()),

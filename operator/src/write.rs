@@ -14,6 +14,7 @@ use stoq_crds::api::{StoqTransport, StoqTransportStatus};
 use tokio::time::timeout;
 
 use crate::addresses;
+use crate::metrics::Metrics;
 
 /// Field manager and reporting controller.
 const MANAGER: &str = "stoq-operator";
@@ -70,11 +71,17 @@ pub(crate) struct Writer {
     client: Client,
     namespace: String,
     recorder: Recorder,
+    metrics: Metrics,
 }
 
 impl Writer {
     /// Writes with the rights of the client; `instance` signs events.
-    pub(crate) fn new(client: Client, namespace: String, instance: String) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        namespace: String,
+        instance: String,
+        metrics: Metrics,
+    ) -> Self {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
             instance: Some(instance),
@@ -83,6 +90,7 @@ impl Writer {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             namespace,
+            metrics,
         }
     }
 
@@ -96,6 +104,10 @@ impl Writer {
     }
 
     async fn send(&self, what: &Write) -> Result<Outcome, kube::Error> {
+        // Addresses are compared first.
+        if !matches!(what, Write::Addresses(_)) {
+            self.metrics.wrote(what.kind());
+        }
         match what {
             Write::Status(name, status, _) => self.status(name, status).await,
             Write::Addresses(text) => self.addresses(text).await,
@@ -135,6 +147,7 @@ impl Writer {
         {
             return Ok(Outcome::Written);
         }
+        self.metrics.wrote("addresses");
         let patch = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -181,6 +181,14 @@ fn silence_is_told_without_other_news() {
 }
 
 #[test]
+fn addresses_are_compared_again_and_again() {
+    let mut play = Play::begin();
+    assert_eq!(play.written(), ["addresses"]);
+    assert_eq!(play.written_within(29), [""; 0]);
+    assert_eq!(play.written_within(2), ["addresses"]);
+}
+
+#[test]
 fn labels_that_are_refused_keep_no_others_waiting() {
     let mut play = Play::begin();
     play.refused = &["n1", "n2", "n3", "n4"];

@@ -147,6 +147,10 @@ async fn nodes_are_summed_up_and_times_move_only_on_change() {
     assert_eq!(later.conditions, sum.conditions);
     front_ends_follow(&stage).await;
     nodes_are_labelled_and_addressed(&stage).await;
+    let maps = Api::<ConfigMap>::namespaced(stage.client.clone(), "stoq-system");
+    let params = DeleteParams::default();
+    maps.delete("stoq-node-addresses", &params).await.unwrap();
+    nodes_are_labelled_and_addressed(&stage).await;
     nothing_is_written_for_nothing(&operator).await;
 }
 
