@@ -204,9 +204,11 @@ impl Controller {
             self.queue.forget(name);
             return;
         };
+        // `now` is when the turn began.
+        let began = Instant::now();
         let wanted = self.index.status(known, seconds(clock));
         let found = status::urgency(known.there(), &wanted);
-        self.metrics.reconciled(now.elapsed(), found.is_some());
+        self.metrics.reconciled(began.elapsed(), found.is_some());
         self.queue.looked(name, found, self.index.agents(), now);
     }
 

@@ -212,3 +212,15 @@ fn labels_that_are_refused_keep_no_others_waiting() {
     // Nobody has told the index that n5 and n6 have theirs; nor is that news.
     assert_eq!(again, ["labels n1", "labels n2", "labels n3", "labels n4"]);
 }
+
+#[test]
+fn the_time_for_one_status_is_no_other_ones() {
+    let mut play = Play::begin();
+    play.start -= Duration::from_secs(10);
+    play.apply(edge());
+    play.written();
+    let page = play.controller.metrics.render().unwrap();
+    let sum = page.split("stoq_operator_reconcile_seconds_sum ").nth(1);
+    let sum: f64 = sum.unwrap().lines().next().unwrap().parse().unwrap();
+    assert!(sum > 0.0 && sum < 5.0, "{sum} s");
+}
