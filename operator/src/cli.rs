@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ struct Run {
     #[arg(long, default_value = "0.0.0.0:9466")]
     http: SocketAddr,
     /// How long an agent may be silent before its node counts as unknown
-    #[arg(long, default_value = "180s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "180s", value_parser = stale, value_name = "DURATION")]
     stale_after: Duration,
     /// How long the lease holds without being renewed
     #[arg(long, default_value = "15s", value_parser = lease, value_name = "DURATION")]
@@ -115,12 +116,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Renewals need their time.
 fn lease(text: &str) -> Result<Duration, String> {
-    let found = duration(text)?;
-    let allowed = Duration::from_secs(5)..=Duration::from_secs(3600);
-    allowed
-        .contains(&found)
-        .then_some(found)
-        .ok_or_else(|| "must be 5s to 1h".to_owned())
+    within(duration(text)?, 5..=3600, "must be 5s to 1h")
+}
+
+/// Agents report every 45 s at least; less than that is for tests.
+fn stale(text: &str) -> Result<Duration, String> {
+    within(duration(text)?, 5..=86_400, "must be 5s to 24h")
+}
+
+fn within(
+    found: Duration,
+    seconds: RangeInclusive<u64>,
+    otherwise: &str,
+) -> Result<Duration, String> {
+    let allowed = seconds.contains(&found.as_secs());
+    allowed.then_some(found).ok_or_else(|| otherwise.to_owned())
 }
 
 #[cfg(test)]
@@ -144,5 +154,8 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert!(lease("1s").is_err() && lease("15s").is_ok());
+        for (text, good) in [("0s", false), ("5s", true), ("24h", true), ("25h", false)] {
+            assert_eq!(stale(text).is_ok(), good, "{text}");
+        }
     }
 }

@@ -9,15 +9,15 @@ use stoq_crds::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::lease::{self, Move, Sight};
+use crate::lease::{self, Move, Sight, Term};
 use crate::metrics::Metrics;
 use crate::random;
 
 /// Name of the Lease.
 pub(crate) const NAME: &str = "stoq-operator";
 
-/// Until when this one leads; `None`: it does not.
-pub(crate) type Until = Option<Instant>;
+/// How long this one leads; `None`: it does not.
+pub(crate) type Leads = Option<Term>;
 
 /// A candidate.
 pub(crate) struct Candidate {
@@ -41,12 +41,12 @@ enum Failure {
 
 impl Candidate {
     /// Tries to lead for ever, and says so; given up by dropping it.
-    pub(crate) async fn run(&self, leads: watch::Sender<Until>) {
+    pub(crate) async fn run(&self, leads: watch::Sender<Leads>) {
         let mut sight = Sight::default();
         loop {
             let asked = Instant::now();
             match self.attempt(&mut sight).await {
-                Ok(true) => say(&leads, Some(lease::valid_until(asked, self.duration))),
+                Ok(true) => say(&leads, Some(Term::new(asked, self.duration))),
                 Ok(false) => say(&leads, None),
                 // What was true before may still be, for as long as it was said to be.
                 Err(error) => {
@@ -167,9 +167,9 @@ impl Candidate {
     }
 }
 
-fn say(leads: &watch::Sender<Until>, until: Until) {
-    let before = leads.send_replace(until);
-    match (before, until) {
+fn say(leads: &watch::Sender<Leads>, term: Leads) {
+    let before = leads.send_replace(term);
+    match (before, term) {
         (None, Some(_)) => tracing::info!("leads"),
         (Some(_), None) => tracing::warn!("leads no more"),
         _ => {}

@@ -81,10 +81,23 @@ pub(crate) fn released(spec: &LeaseSpec, clock: Timestamp) -> LeaseSpec {
     }
 }
 
-/// Until when a holder may believe that it holds the Lease which it asked for at `asked`: well
-/// before anyone else may take it, for a write under way must end as well.
-pub(crate) fn valid_until(asked: Instant, duration: Duration) -> Instant {
-    asked + duration * 2 / 3
+/// How long a holder may believe that it holds the Lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    /// Until when it may begin a write.
+    pub(crate) begins_until: Instant,
+    /// When all of its writes must have ended: nobody else may take the Lease before.
+    pub(crate) ends: Instant,
+}
+
+impl Term {
+    /// Of a Lease that was asked for at `asked`.
+    pub(crate) fn new(asked: Instant, duration: Duration) -> Self {
+        Self {
+            begins_until: asked + duration * 2 / 3,
+            ends: asked + duration,
+        }
+    }
 }
 
 fn seconds(duration: Duration) -> i32 {
@@ -141,8 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_stops_before_another_may_begin() {
+    fn a_holder_begins_nothing_for_which_no_time_is_left() {
         let now = Instant::now();
-        assert!(valid_until(now, DURATION) + Duration::from_secs(4) < now + DURATION);
+        for seconds in [5, 6, 15, 3600] {
+            let duration = Duration::from_secs(seconds);
+            let term = Term::new(now, duration);
+            assert!(term.ends <= now + duration);
+            assert!(term.ends - term.begins_until >= Duration::from_secs(1));
+        }
     }
 }

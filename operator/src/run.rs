@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::controller::{Controller, Done};
-use crate::leader::{Candidate, Until};
+use crate::leader::{Candidate, Leads};
 use crate::metrics::Metrics;
 use crate::random;
 use crate::serve::{self, Shared};
@@ -110,7 +110,7 @@ struct Loop {
     controller: Controller,
     watches: Watches,
     writer: Writer,
-    leads: watch::Receiver<Until>,
+    leads: watch::Receiver<Leads>,
     shared: Shared,
 }
 
@@ -121,18 +121,17 @@ impl Loop {
         let mut leads_changed = self.leads.clone();
         loop {
             let now = Instant::now();
-            let leads = self.leads.borrow().is_some_and(|until| now < until);
-            let due = self.controller.turn(leads, now, Timestamp::now());
+            let term = self.leads.borrow().filter(|term| now < term.begins_until);
+            let due = self.controller.turn(term.is_some(), now, Timestamp::now());
             self.shared.lock().unready = self.controller.unready();
             self.shared.lock().passed = Some(now);
-            while leads && writes.len() < AT_ONCE {
-                let Some(write) = self.controller.next_write(Instant::now(), Timestamp::now())
-                else {
-                    break;
-                };
+            while let Some(term) = term
+                && writes.len() < AT_ONCE
+                && let Some(write) = self.controller.next_write(Instant::now(), Timestamp::now())
+            {
                 let writer = self.writer.clone();
                 writes.push(async move {
-                    let result = writer.write(&write).await;
+                    let result = writer.write(&write, term.ends).await;
                     Done { write, result }
                 });
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node, ObjectReference};
 use kube::api::{Patch, PatchParams};
@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 
 /// Field manager and reporting controller.
 const MANAGER: &str = "stoq-operator";
-/// Longer nobody waits: whoever leads next must not meet a write of ours.
+/// Longer nobody waits.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// An event and what it is about.
@@ -49,7 +49,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Api(#[from] kube::Error),
     /// No answer.
-    #[error("no answer within {PATIENCE:?}")]
+    #[error("no answer in time")]
     Late,
 }
 
@@ -94,9 +94,10 @@ impl Writer {
         }
     }
 
-    /// Writes.
-    pub(crate) async fn write(&self, what: &Write) -> Result<Outcome, Failure> {
-        let written = timeout(PATIENCE, self.send(what)).await;
+    /// Writes, until `ends` at the latest: whoever leads then must not meet a write of ours.
+    pub(crate) async fn write(&self, what: &Write, ends: Instant) -> Result<Outcome, Failure> {
+        let patience = patience(Instant::now(), ends);
+        let written = timeout(patience, self.send(what)).await;
         match written.map_err(|_| Failure::Late)? {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Outcome::Gone),
             written => Ok(written?),
@@ -178,4 +179,33 @@ impl Writer {
 
 fn apply() -> PatchParams {
     PatchParams::apply(MANAGER).force()
+}
+
+fn patience(now: Instant, ends: Instant) -> Duration {
+    ends.saturating_duration_since(now).min(PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::Term;
+
+    #[test]
+    fn no_write_outlives_the_lease_that_it_began_with() {
+        let asked = Instant::now();
+        for seconds in [5, 6, 12, 15, 3600] {
+            let duration = Duration::from_secs(seconds);
+            let term = Term::new(asked, duration);
+            for begun in [asked, term.begins_until, term.ends] {
+                let ended = begun + patience(begun, term.ends);
+                assert!(ended <= asked + duration, "{seconds} s, {begun:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let now = Instant::now();
+        assert_eq!(patience(now, now + 9 * PATIENCE), PATIENCE);
+    }
 }
