@@ -122,7 +122,7 @@ struct Run {
     /// Do without TCX, as on kernels before 6.6
     #[arg(long, hide = true)]
     without_tcx: bool,
-    /// Form of the log
+    /// Form of the log; STOQ_LOG in the environment says how much: info, debug, stoq_agent=trace,warn
     #[arg(long, value_enum, default_value_t)]
     log: Log,
 }

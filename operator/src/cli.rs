@@ -50,7 +50,7 @@ struct Run {
     /// How long the lease holds without being renewed
     #[arg(long, default_value = "15s", value_parser = lease, value_name = "DURATION")]
     lease_duration: Duration,
-    /// Form of the log
+    /// Form of the log; STOQ_LOG in the environment says how much: info, debug, stoq_operator=trace,warn
     #[arg(long, value_enum, default_value_t)]
     log: Log,
 }
@@ -135,6 +135,8 @@ fn within(
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -145,6 +147,14 @@ mod tests {
         assert_eq!(run.http.port(), 9466);
         assert_eq!(run.stale_after, Duration::from_secs(180));
         assert_eq!(run.lease_duration, Duration::from_secs(15));
+    }
+
+    #[test]
+    fn the_help_names_the_variable_of_the_log() {
+        let mut cli = Cli::command();
+        let run = cli.find_subcommand_mut("run").unwrap();
+        let help = run.render_long_help().to_string();
+        assert!(help.contains("STOQ_LOG"), "{help}");
     }
 
     #[test]
