@@ -1,14 +1,12 @@
 //! What the events of a watch mean for a store: a list that was begun anew says also what is gone.
 
-use std::collections::BTreeSet;
-use std::mem;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::runtime::watcher::Event;
 
-/// Names that are known, and those seen since a list began.
+/// Names seen since a list began.
 #[derive(Debug)]
 pub(super) struct Relist<K> {
-    known: BTreeSet<K>,
     seen: Option<BTreeSet<K>>,
     complete: bool,
 }
@@ -23,7 +21,6 @@ pub(super) enum Change<K, T> {
 impl<K> Default for Relist<K> {
     fn default() -> Self {
         Self {
-            known: BTreeSet::new(),
             seen: None,
             complete: false,
         }
@@ -31,10 +28,11 @@ impl<K> Default for Relist<K> {
 }
 
 impl<K: Clone + Ord> Relist<K> {
-    /// Takes an event; objects without a name are none.
-    pub(super) fn take<T>(
+    /// Takes an event about what is in the store; objects without a name are none.
+    pub(super) fn take<T, V>(
         &mut self,
         event: Event<T>,
+        store: &BTreeMap<K, V>,
         mut name: impl FnMut(&T) -> Option<K>,
     ) -> Vec<Change<K, T>> {
         let (object, there) = match event {
@@ -42,7 +40,7 @@ impl<K: Clone + Ord> Relist<K> {
                 self.seen = Some(BTreeSet::new());
                 return Vec::new();
             }
-            Event::InitDone => return self.finish(),
+            Event::InitDone => return self.finish(store),
             Event::Apply(object) | Event::InitApply(object) => (object, true),
             Event::Delete(object) => (object, false),
         };
@@ -50,24 +48,21 @@ impl<K: Clone + Ord> Relist<K> {
             return Vec::new();
         };
         if !there {
-            self.known.remove(&name);
             return vec![Change::Gone(name)];
         }
-        self.known.insert(name.clone());
         if let Some(seen) = &mut self.seen {
             seen.insert(name.clone());
         }
         vec![Change::There(name, object)]
     }
 
-    fn finish<T>(&mut self) -> Vec<Change<K, T>> {
+    fn finish<T, V>(&mut self, store: &BTreeMap<K, V>) -> Vec<Change<K, T>> {
         self.complete = true;
         let Some(seen) = self.seen.take() else {
             return Vec::new();
         };
-        let known = mem::replace(&mut self.known, seen);
-        let gone = known.difference(&self.known).cloned();
-        gone.map(Change::Gone).collect()
+        let gone = store.keys().filter(|name| !seen.contains(*name));
+        gone.cloned().map(Change::Gone).collect()
     }
 
     /// Whether one list has arrived in whole.
@@ -83,16 +78,15 @@ mod tests {
     #[test]
     fn what_a_new_list_does_not_name_is_gone() {
         let mut relist = Relist::default();
-        let mut take = |event| relist.take(event, |one: &&str| Some(*one));
+        let store = BTreeMap::from([("a", ()), ("c", ())]);
+        let mut take = |event| relist.take(event, &store, |one: &&str| Some(*one));
+        assert_eq!(take(Event::InitDone), [], "no list had begun");
         assert_eq!(take(Event::Init), []);
-        assert_eq!(take(Event::InitApply("a")), [Change::There("a", "a")]);
         assert_eq!(take(Event::InitApply("b")), [Change::There("b", "b")]);
-        assert_eq!(take(Event::InitDone), []);
-        assert_eq!(take(Event::Apply("c")), [Change::There("c", "c")]);
-        assert_eq!(take(Event::Delete("b")), [Change::Gone("b")]);
-        take(Event::Init);
-        take(Event::InitApply("c"));
+        assert_eq!(take(Event::InitApply("c")), [Change::There("c", "c")]);
         assert_eq!(take(Event::InitDone), [Change::Gone("a")]);
+        assert_eq!(take(Event::Apply("d")), [Change::There("d", "d")]);
+        assert_eq!(take(Event::Delete("c")), [Change::Gone("c")]);
         assert!(relist.is_complete());
     }
 }

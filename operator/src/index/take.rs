@@ -20,11 +20,9 @@ use crate::service::{Service, Slice};
 
 impl Index {
     pub(super) fn take_transports(&mut self, event: Event<StoqTransport>) {
-        for change in self
-            .lists
-            .transports
-            .take(event, |one| ObjectName::parse(&one.metadata).ok())
-        {
+        for change in self.lists.transports.take(event, &self.transports, |one| {
+            ObjectName::parse(&one.metadata).ok()
+        }) {
             match change {
                 Change::There(name, object) => self.transport_is_there(name, object),
                 Change::Gone(name) => {
@@ -58,7 +56,7 @@ impl Index {
     ) {
         let words = &mut self.words;
         let name = |one: &StoqNode| Some(words.text(one.metadata.name.as_deref()?));
-        for change in self.lists.reports.take(event, name) {
+        for change in self.lists.reports.take(event, &self.reports, name) {
             match change {
                 Change::There(node, object) => self.heard(node, object, now, stale_after),
                 Change::Gone(node) => {
@@ -113,11 +111,9 @@ impl Index {
     }
 
     pub(super) fn take_pods(&mut self, event: Event<ApiPod>) {
-        for change in self
-            .lists
-            .pods
-            .take(event, |one| ObjectName::parse(&one.metadata).ok())
-        {
+        for change in self.lists.pods.take(event, &self.pods, |one| {
+            ObjectName::parse(&one.metadata).ok()
+        }) {
             match change {
                 Change::There(name, object) => match Pod::parse(&object) {
                     Ok(pod) => self.pod_is_there(name, pod),
@@ -156,11 +152,9 @@ impl Index {
     }
 
     pub(super) fn take_services(&mut self, event: Event<ApiService>) {
-        for change in self
-            .lists
-            .services
-            .take(event, |one| ObjectName::parse(&one.metadata).ok())
-        {
+        for change in self.lists.services.take(event, &self.services, |one| {
+            ObjectName::parse(&one.metadata).ok()
+        }) {
             let (name, service) = match change {
                 Change::There(name, object) => (name, Service::read(&object)),
                 Change::Gone(name) => (name, None),
@@ -170,11 +164,9 @@ impl Index {
     }
 
     pub(super) fn take_slices(&mut self, event: Event<EndpointSlice>) {
-        for change in self
-            .lists
-            .slices
-            .take(event, |one| ObjectName::parse(&one.metadata).ok())
-        {
+        for change in self.lists.slices.take(event, &self.slices, |one| {
+            ObjectName::parse(&one.metadata).ok()
+        }) {
             let (name, slice) = match change {
                 Change::There(name, object) => (name, Slice::read(object, &mut self.words)),
                 Change::Gone(name) => (name, None),
@@ -186,7 +178,7 @@ impl Index {
     pub(super) fn take_nodes(&mut self, event: Event<Node>) {
         let words = &mut self.words;
         let name = |one: &Node| Some(words.text(one.metadata.name.as_deref()?));
-        for change in self.lists.nodes.take(event, name) {
+        for change in self.lists.nodes.take(event, &self.nodes, name) {
             match change {
                 Change::There(node, object) => self.node_is_there(node, object),
                 Change::Gone(node) => {
