@@ -8,7 +8,7 @@ use std::num::NonZeroU16;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::{ObjectName, Pod, Reason, Transport};
+use crate::{ObjectName, Pod, Transport};
 
 /// A transport that lost an endpoint, and with it everything: it is `Accepted=False, Conflict`.
 /// `Display` is the message of that condition.
@@ -22,11 +22,6 @@ pub struct Conflict {
     pub pod: ObjectName,
     /// A port that both name.
     pub port: NonZeroU16,
-}
-
-impl Conflict {
-    /// The reason of the condition.
-    pub const REASON: Reason = Reason::Conflict;
 }
 
 impl fmt::Display for Conflict {

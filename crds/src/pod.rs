@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Container, Pod as ApiPod, PodSpec, PodStatus};
-use k8s_openapi::jiff::Timestamp;
 
 use crate::{Invalid, ObjectName, Violation};
 
@@ -31,10 +30,6 @@ pub struct Pod {
     pub node: Option<String>,
     /// Where the pod is in its life.
     pub phase: Phase,
-    /// When the API server created it; `None` for one from a file.
-    pub created: Option<Timestamp>,
-    /// When its deletion was asked for. It may serve on until it has ended.
-    pub deleted: Option<Timestamp>,
 }
 
 /// Where a pod is in its life.
@@ -70,8 +65,6 @@ impl Pod {
             host_ports: spec.map_or(Ok(Vec::new()), host_port::parse_all)?,
             node: spec.and_then(|s| s.node_name.clone()),
             phase: parse_phase(status.and_then(|s| s.phase.as_deref()))?,
-            created: meta.creation_timestamp.as_ref().map(|t| t.0),
-            deleted: meta.deletion_timestamp.as_ref().map(|t| t.0),
         })
     }
 
@@ -194,7 +187,7 @@ mod tests {
         let deleted = "metadata: {name: a, deletionTimestamp: 2026-01-01T00:00:00Z}\n\
                        status: {phase: Running}";
         let deleted = parse(deleted).unwrap();
-        assert!(deleted.deleted.is_some() && !deleted.has_ended());
+        assert!(!deleted.has_ended());
         assert!(
             parse("metadata: {name: a}\nstatus: {phase: Failed}")
                 .unwrap()
