@@ -24,6 +24,7 @@ mod conflict;
 mod duration;
 mod file;
 mod invalid;
+pub mod node_addresses;
 mod object_name;
 mod pod;
 mod reason;

@@ -6,10 +6,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 
-/// The ConfigMap with all of them.
-pub(crate) const CONFIG_MAP: &str = "stoq-node-addresses";
-/// Its key: one address a line, sorted.
-pub(crate) const KEY: &str = "addresses";
 /// An API server takes objects of at most 1 MiB.
 const MOST_BYTES: usize = 1_000_000;
 
@@ -55,7 +51,7 @@ fn first_two(range: &str) -> Vec<IpAddr> {
     std::iter::once(range.network()).chain(inside).collect()
 }
 
-/// The text of the ConfigMap. Where it would be too long only the nodes' own addresses are in it.
+/// The text of the ConfigMap ([`stoq_crds::node_addresses`]). Where it would be too long only the nodes' own addresses are in it.
 pub(crate) fn text<'a>(nodes: impl Iterator<Item = &'a NodeAddresses> + Clone) -> String {
     let own = nodes.clone().flat_map(|node| &node.own);
     let all: BTreeSet<_> = nodes

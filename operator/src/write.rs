@@ -9,11 +9,10 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Api, Client};
 use serde_json::json;
-use stoq_crds::ObjectName;
 use stoq_crds::api::{StoqTransport, StoqTransportStatus};
+use stoq_crds::{ObjectName, node_addresses};
 use tokio::time::timeout;
 
-use crate::addresses;
 use crate::metrics::Metrics;
 
 /// Field manager and reporting controller.
@@ -139,10 +138,10 @@ impl Writer {
 
     async fn addresses(&self, text: &str) -> Result<Outcome, kube::Error> {
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
-        let name = addresses::CONFIG_MAP;
+        let name = node_addresses::CONFIG_MAP;
         let there = api.get_opt(name).await?.and_then(|there| there.data);
         if there
-            .and_then(|mut data| data.remove(addresses::KEY))
+            .and_then(|mut data| data.remove(node_addresses::KEY))
             .as_deref()
             == Some(text)
         {
@@ -153,7 +152,7 @@ impl Writer {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": self.namespace},
-            "data": {addresses::KEY: text},
+            "data": {node_addresses::KEY: text},
         });
         api.patch(name, &apply(), &Patch::Apply(&patch)).await?;
         Ok(Outcome::Written)
