@@ -11,6 +11,7 @@ use crate::events;
 use crate::index::{Changed, Index, News};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::seconds;
 use crate::status;
 use crate::watches::Trouble;
 use crate::write::{self, Failure, Outcome, Write};
@@ -206,7 +207,7 @@ impl Controller {
         };
         // `now` is when the turn began.
         let began = Instant::now();
-        let wanted = self.index.status(known, seconds(clock));
+        let wanted = self.index.status(known, seconds::whole(clock));
         let found = status::urgency(known.there(), &wanted);
         self.metrics.reconciled(began.elapsed(), found.is_some());
         self.queue.looked(name, found, self.index.agents(), now);
@@ -226,7 +227,8 @@ impl Controller {
             let name = self.queue.take(now)?;
             let known = self.index.transport(&name);
             // Worked out anew: it may be a while since it was looked at.
-            let wanted = known.map(|known| (known, self.index.status(known, seconds(clock))));
+            let wanted =
+                known.map(|known| (known, self.index.status(known, seconds::whole(clock))));
             match wanted {
                 Some((known, wanted)) if known.there() != Some(&wanted) => {
                     let news = events::events(known.there(), &wanted).into_iter();
@@ -282,11 +284,6 @@ impl Rest {
         let first = due.min_by_key(|(_, at)| **at);
         first.map(|(node, _)| node.clone())
     }
-}
-
-/// Times in objects are whole seconds.
-fn seconds(clock: Timestamp) -> Timestamp {
-    Timestamp::from_second(clock.as_second()).unwrap_or(clock)
 }
 
 #[cfg(test)]

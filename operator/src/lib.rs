@@ -29,6 +29,7 @@ mod random;
 mod report;
 pub mod run;
 mod rung;
+mod seconds;
 mod serve;
 mod service;
 mod status;

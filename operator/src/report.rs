@@ -9,6 +9,7 @@ use stoq_crds::{ObjectName, Timestamp};
 use crate::labels::{self, Abilities};
 use crate::quantile;
 use crate::rung::Rung;
+use crate::seconds;
 use crate::words::Words;
 
 /// A node's report.
@@ -56,7 +57,7 @@ impl Report {
         entries.sort_by(|a, b| a.transport.cmp(&b.transport));
         entries.shrink_to_fit();
         Self {
-            reported_at: status.reported_at.map(|time| time.0),
+            reported_at: status.reported_at.map(|time| seconds::whole(time.0)),
             entries,
             abilities,
         }
@@ -91,7 +92,7 @@ impl Entry {
             rung: Rung::parse(&from.mode),
             reason: words.text(&from.reason),
             message: words.text(&from.message),
-            since: from.since.map(|time| time.0),
+            since: from.since.map(|time| seconds::whole(time.0)),
             af_xdp: from.af_xdp > 0,
             traffic: from
                 .traffic
@@ -117,7 +118,7 @@ impl Traffic {
                 from.connections,
             ],
             times: times.map(|time| quantile::parse(time.as_deref()?)),
-            sampled_at: from.sampled_at.0,
+            sampled_at: seconds::whole(from.sampled_at.0),
         }
     }
 

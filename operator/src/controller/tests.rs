@@ -74,7 +74,9 @@ impl Play {
             Write::Status(name, status, _) => {
                 let known = self.controller.index.transport(name).unwrap();
                 let mut object = known.object().clone();
-                object.status = Some((**status).clone());
+                // As it comes back from the API server.
+                let text = serde_yaml::to_string(status).unwrap();
+                object.status = Some(yaml(&text));
                 Outcome::Status(Box::new(object))
             }
             _ => Outcome::Written,
@@ -223,4 +225,19 @@ fn the_time_for_one_status_is_no_other_ones() {
     let sum = page.split("stoq_operator_reconcile_seconds_sum ").nth(1);
     let sum: f64 = sum.unwrap().lines().next().unwrap().parse().unwrap();
     assert!(sum > 0.0 && sum < 5.0, "{sum} s");
+}
+
+#[test]
+fn times_finer_than_can_be_written_are_written_once() {
+    let mut play = two_ports();
+    let traffic = "traffic: {packetsPerSecond: 1, bitsPerSecond: 1, droppedPerSecond: 0, \
+                   connections: 0, sampledAt: '1970-01-01T00:00:05.5Z'}";
+    let said = on("edge").replace(
+        '}',
+        &format!(", {traffic}, since: '1970-01-01T00:00:05.5Z'}}"),
+    );
+    let both = format!("{said}, {}", on("young"));
+    play.take(News::Report(Event::Apply(report("n1", 6, &both))));
+    assert_eq!(play.written_within(2).len(), 1);
+    assert_eq!(play.written_within(20), [""; 0]);
 }
