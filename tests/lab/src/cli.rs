@@ -36,7 +36,7 @@ enum Command {
     Serve(ServeOptions),
     /// Send QUIC requests at a steady rate, or in bulk.
     Load(Box<LoadOptions>),
-    /// Send numbered UDP packets at a steady rate.
+    /// Send numbered UDP packets at a steady rate, for a time or until SIGTERM.
     NumberSend(SendOptions),
     /// Receive numbered UDP packets until SIGTERM; the first line tells the address.
     NumberRecv(ReceiveOptions),
@@ -70,8 +70,8 @@ impl Cli {
                 block_on(async { print(&serve::serve(&options, ready, ended()?).await?) })
             }
             Command::Load(options) => block_on(async { print(&load::load(*options).await?) }),
-            Command::NumberSend(options) => print(&send::send(&options)?),
-            Command::NumberRecv(options) => number_receive(&options),
+            Command::NumberSend(options) => print(&send::send(&options, &stopped())?),
+            Command::NumberRecv(options) => print(&receive::receive(&options, ready, &stopped())?),
             Command::Echo { listen } => echo::echo(listen, ready),
             Command::Ask { echo, within } => {
                 let took = echo::ask(echo, Duration::from_secs_f64(within))?;
@@ -93,7 +93,8 @@ impl Cli {
     }
 }
 
-fn number_receive(options: &ReceiveOptions) -> Result<()> {
+/// Becomes true on SIGTERM or SIGINT.
+fn stopped() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     std::thread::spawn(move || {
@@ -103,7 +104,7 @@ fn number_receive(options: &ReceiveOptions) -> Result<()> {
         });
         seen.store(true, Ordering::Relaxed);
     });
-    print(&receive::receive(options, ready, &stop)?)
+    stop
 }
 
 fn ready(address: SocketAddr) {

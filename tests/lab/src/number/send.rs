@@ -1,6 +1,7 @@
 //! Sends numbered packets at a steady rate.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ pub struct SendOptions {
     /// Packets per second.
     #[arg(long, default_value_t = 50_000)]
     pub rate: u64,
-    /// How long.
+    /// How long; less on SIGTERM.
     #[arg(long, default_value_t = 5.0, value_parser = positive)]
     pub seconds: f64,
     /// UDP payload bytes of each packet.
@@ -50,14 +51,14 @@ pub struct NumberSent {
     pub cpu_s: f64,
 }
 
-/// Sends until the time is over, then says so to the receiver.
-pub fn send(options: &SendOptions) -> Result<NumberSent> {
+/// Sends until the time is over or `stop`, then says so to the receiver.
+pub fn send(options: &SendOptions, stop: &AtomicBool) -> Result<NumberSent> {
     let socket = open(options)?;
     let mut payload = vec![0; options.size.into()];
     let start = Instant::now();
     let total = Duration::from_secs_f64(options.seconds);
     let mut sent = 0;
-    while sent < due(options.rate, total) {
+    while sent < due(options.rate, total) && !stop.load(Ordering::Relaxed) {
         while sent < due(options.rate, start.elapsed().min(total)) {
             put(&socket, Packet::Data(sent), &mut payload)?;
             sent += 1;
