@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stoq_cluster::{Cluster, ClusterOptions, Node, images, stoq};
 use stoq_lab::number::{NumberReceived, NumberSent};
+use stoq_lab::process::Signal;
 use stoq_lab::{Process, wait_for};
 
 /// For what takes the machinery of a cluster some seconds, on a busy machine more.
@@ -216,6 +217,14 @@ impl<'a> Streams<'a> {
             honest,
             denied,
         }
+    }
+
+    /// Ends them before their time.
+    pub fn end(self) -> Self {
+        for sender in [&self.honest, &self.denied] {
+            sender.signal(Signal::TERM).unwrap();
+        }
+        self
     }
 
     /// Waits for their end: every honest packet has arrived, and no other.
