@@ -22,6 +22,8 @@ use stoq_lab::transport::{Costs, LoadReport};
 use stoq_lab::{Process, tool, wait_for};
 
 const PORT: u16 = 4433;
+/// What a pod asks for that wants a socket.
+const AF_XDP: &str = "stoq.io/afxdp: 1";
 /// What every node has, see `--afxdp-sessions`.
 const DEVICES: &str = "256";
 /// Where a pod has its broker.
@@ -36,7 +38,9 @@ fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
     let cluster = cluster(plain(2));
     let quic = json!({"ports": [{"port": PORT}]});
     cluster.apply(&transport("edge", PORT, &quic)).unwrap();
-    cluster.apply(include_str!("device_plugin.yaml")).unwrap();
+    for (name, limits) in [("edge", AF_XDP), ("other", AF_XDP), ("plain", "")] {
+        cluster.apply(&server(name, limits)).unwrap();
+    }
     let [edge, other, plain] = ["edge", "other", "plain"].map(|name| Pod::of(&cluster, name));
     wait_transport(&cluster, "edge", "guarded pods", |status| {
         (status["pods"] == 3 && is(status, "Ready", "True")).then_some(())
@@ -57,6 +61,12 @@ fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
     edge.accelerated();
     over_a_roll(&edge);
     edge.accelerated();
+}
+
+/// A pod that serves QUIC, by AF_XDP if it is given a socket.
+fn server(name: &str, limits: &str) -> String {
+    let text = include_str!("device_plugin.yaml").replace("NAME", name);
+    text.replace("LIMITS", limits)
 }
 
 /// What another pod's processes could try, and what root could on their behalf.
