@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use scene::{SOON, cluster, get, is, plain, transport, wait_transport};
@@ -24,8 +25,8 @@ use stoq_lab::{Process, tool, wait_for};
 const PORT: u16 = 4433;
 /// What a pod asks for that wants a socket.
 const AF_XDP: &str = "stoq.io/afxdp: 1";
-/// What every node has, see `--afxdp-sessions`.
-const DEVICES: &str = "256";
+/// A request answered later than that, in us, was held up.
+const ANSWERED: f64 = 1e6;
 /// Where a pod has its broker.
 const SOCKET: &str = "run/stoq/afxdp.sock";
 
@@ -57,8 +58,10 @@ fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
 
     cluster.node("node-a").unwrap().restart_kubelet().unwrap();
     cluster.wait_ready().unwrap();
-    wait_devices(&cluster);
     edge.accelerated();
+    wait_registered(&cluster);
+    cluster.apply(&server("late", AF_XDP)).unwrap();
+    Pod::of(&cluster, "late").accelerated();
     over_a_roll(&edge);
     edge.accelerated();
 }
@@ -67,6 +70,18 @@ fn who_asks_for_the_resource_receives_by_af_xdp_and_others_by_udp() {
 fn server(name: &str, limits: &str) -> String {
     let text = include_str!("device_plugin.yaml").replace("NAME", name);
     text.replace("LIMITS", limits)
+}
+
+/// Waits until the plugin has come to the kubelet of node-a, which counts from its own beginning:
+/// what the API server says of devices may be older. A pod that comes before is refused for good.
+fn wait_registered(cluster: &Cluster) {
+    let registered = || {
+        let metrics = ["get", "--raw", "/api/v1/nodes/node-a/proxy/metrics"];
+        let said = cluster.kubectl(&metrics).ok()?;
+        said.contains("kubelet_device_plugin_registration_total{")
+            .then_some(())
+    };
+    wait_for("the plugin at the kubelet", SOON, registered).unwrap();
 }
 
 /// What another pod's processes could try, and what root could on their behalf.
@@ -102,28 +117,47 @@ fn each_has_its_own(edge: &Pod<'_>, other: &Pod<'_>) {
 
 /// Requests are answered by AF_XDP while every agent is replaced.
 fn over_a_roll(edge: &Pod<'_>) {
-    let load = edge.load("rpc", 20);
-    let agent = Program::Agent.workload();
-    let restart = ["-n", NAMESPACE, "rollout", "restart", agent];
+    let agent = || {
+        let field = "--field-selector=spec.nodeName=node-a,status.phase=Running";
+        let uid = "--output=jsonpath={.items[*].metadata.uid}";
+        let pods = [
+            "-n",
+            NAMESPACE,
+            "get",
+            "pods",
+            "--selector=app.kubernetes.io/name=stoq-agent",
+            field,
+            uid,
+        ];
+        edge.cluster.kubectl(&pods).unwrap()
+    };
+    let before = agent();
+    let (begun, seconds) = (Instant::now(), 20);
+    let load = edge.load("rpc", seconds);
+    let restart = [
+        "-n",
+        NAMESPACE,
+        "rollout",
+        "restart",
+        Program::Agent.workload(),
+    ];
     edge.cluster.kubectl(&restart).unwrap();
     stoq::wait_rolled_out(edge.cluster, Program::Agent).unwrap();
+    assert_ne!(agent(), before);
+    assert!(
+        begun.elapsed() < Duration::from_secs(seconds.into()),
+        "after the load"
+    );
     let report = edge.report(load);
     let (costs, requests) = (&report.server, &report.requests);
     println!(
         "over a roll: {} by AF_XDP, {} by UDP; {requests:?}",
         costs.by_af_xdp, costs.by_udp
     );
+    // One after the other: a question that waits for a new agent would be far slower.
+    assert!(requests.max < ANSWERED, "{report:?}");
     // One a second of each flow comes by UDP.
     assert!(costs.by_af_xdp > 9 * costs.by_udp, "{report:?}");
-}
-
-fn wait_devices(cluster: &Cluster) {
-    let path = r"--output=jsonpath={.status.allocatable.stoq\.io/afxdp}";
-    let devices = || {
-        let said = cluster.kubectl(&["get", "node", "node-a", path]).unwrap();
-        (said == DEVICES).then_some(())
-    };
-    wait_for("devices", SOON, devices).unwrap();
 }
 
 /// Why nothing is granted at a socket.
