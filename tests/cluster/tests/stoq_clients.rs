@@ -13,9 +13,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crowd::{Loud, count, crowd, loud};
+use crowd::{Loud, crowd, loud};
 use probe::{Answers, until};
-use scene::{ECHO, SOON, cluster, get, is, plain, transport, wait_transport};
+use scene::{ECHO, SOON, cluster, count, get, is, plain, transport, wait_transport};
 use serde_json::{Value, json};
 use stoq_cluster::topology::UPLINK;
 use stoq_cluster::{Cluster, Node, images, turn};
@@ -27,6 +27,8 @@ const LOCAL: u16 = 30_433;
 const ANYWHERE: u16 = 30_434;
 /// How long connections are there before a flood.
 const AHEAD: Duration = Duration::from_secs(2);
+/// What guards have dropped.
+const DROPPED: &str = "stoq_dropped_packets_total";
 /// The NodePort of the echo on node-a.
 const SOLO: u16 = 30_901;
 /// Packets a second that the echo's transport lets each source send.
@@ -180,10 +182,10 @@ fn ten_thousand_clients_masqueraded_as_one_node_are_not_limited_as_one_source() 
     let rate = f64::from(CROWD) / crowd.took.as_secs_f64();
     println!("{rate:.0} clients a second, {} asked again", crowd.again);
     assert!(rate > 5.0 * f64::from(LIMIT), "too few to be limited");
-    let received = || count(&cluster, nodes[0], "stoq_packets_total", "direction=\"in\"");
+    let received = || count(nodes[0], "stoq_packets_total", &["direction=\"in\""]);
     let all = || (received() >= CROWD.into()).then_some(());
     wait_for("all of them in the counters", SOON, all).unwrap();
-    assert_eq!(nodes.map(|node| limited(&cluster, node)), [0, 0]);
+    assert_eq!(nodes.map(limited), [0, 0]);
 
     // Who comes as himself is held, by the node that he comes to.
     for (client, echo, by) in [
@@ -193,15 +195,14 @@ fn ten_thousand_clients_masqueraded_as_one_node_are_not_limited_as_one_source() 
         let loud = loud(&cluster, client.into(), echo, Duration::from_secs(4));
         println!("{echo}: {loud:?}");
         assert_held(&loud);
-        let here = || (limited(&cluster, nodes[by]) >= u64::from(LIMIT)).then_some(());
+        let here = || (limited(nodes[by]) >= u64::from(LIMIT)).then_some(());
         wait_for("them in the counters", SOON, here).unwrap();
     }
 }
 
 /// What the agent of a node dropped of sources that sent too much.
-fn limited(cluster: &Cluster, node: &Node) -> u64 {
-    let dropped = "stoq_dropped_packets_total";
-    count(cluster, node, dropped, "reason=\"source_rate\"")
+fn limited(node: &Node) -> u64 {
+    count(node, DROPPED, &["reason=\"source_rate\""])
 }
 
 /// The limit and a burst of a second were answered, and next to nothing more.

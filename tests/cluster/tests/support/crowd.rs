@@ -1,12 +1,11 @@
-//! Clients by the thousand, a loud one, and what agents say that they dropped.
+//! Clients by the thousand, and a loud one.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use stoq_cluster::{Cluster, Node};
+use stoq_cluster::Cluster;
 
 /// Clients that ask at once.
 const BATCH: u32 = 200;
@@ -17,8 +16,6 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
 /// The loud one asks so often at a time.
 const VOLLEY: usize = 20;
 const PAUSE: Duration = Duration::from_millis(5);
-/// Where agents serve their metrics.
-const PAGE: u16 = 9465;
 
 /// A crowd that was answered to the last.
 #[derive(Debug)]
@@ -105,22 +102,4 @@ pub(crate) fn loud(cluster: &Cluster, client: Ipv4Addr, echo: SocketAddr, time: 
         }
     };
     cluster.client.run(ask).unwrap()
-}
-
-/// The sum of a metric of a node's agent over all series with this label (`direction="in"`).
-pub(crate) fn count(cluster: &Cluster, node: &Node, metric: &str, label: &str) -> u64 {
-    let page = cluster.client.run(|| page(node.address())).unwrap();
-    let lines = page
-        .lines()
-        .filter(|line| line.starts_with(metric) && line.contains(label));
-    let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-    values.sum::<f64>() as u64
-}
-
-fn page(node: Ipv4Addr) -> String {
-    let mut stream = TcpStream::connect((node, PAGE)).unwrap();
-    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page
 }

@@ -132,19 +132,24 @@ pub fn page(node: &Node, name: &str) -> Option<String> {
 }
 
 /// What all agents together have counted for a transport.
-pub fn counted(cluster: &Cluster, metric: &str, transport: &str, labels: &str) -> u64 {
-    let label = format!("transport=\"{transport}\"");
-    let each = cluster.nodes().iter().map(|node| {
-        let page = wait_for("metrics", SOON, || page(node, "metrics")).unwrap();
-        let lines = page.lines().filter(|line| {
-            let series = line.strip_prefix(metric);
-            let labelled = series.is_some_and(|series| series.starts_with('{'));
-            labelled && line.contains(&label) && line.contains(labels)
-        });
-        let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
-        values.sum::<u64>()
+pub fn counted(cluster: &Cluster, metric: &str, transport: &str, label: &str) -> u64 {
+    let transport = format!("transport=\"{transport}\"");
+    let nodes = cluster.nodes().iter();
+    nodes
+        .map(|node| count(node, metric, &[&transport, label]))
+        .sum()
+}
+
+/// The sum over all series of a node's agent that have these labels (`direction="in"`).
+pub fn count(node: &Node, metric: &str, labels: &[&str]) -> u64 {
+    let page = wait_for("metrics", SOON, || page(node, "metrics")).unwrap();
+    let lines = page.lines().filter(|line| {
+        let series = line.strip_prefix(metric);
+        let is_it = series.is_some_and(|series| series.starts_with('{'));
+        is_it && labels.iter().all(|label| line.contains(label))
     });
-    each.sum()
+    let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    values.sum()
 }
 
 /// A pod to which packets are sent.
