@@ -11,7 +11,7 @@ mod scene;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crowd::{Loud, crowd, loud};
 use probe::{Answers, until};
@@ -25,8 +25,10 @@ use stoq_lab::{Process, tool, wait_for};
 const QUIC: u16 = 4433;
 const LOCAL: u16 = 30_433;
 const ANYWHERE: u16 = 30_434;
-/// How long connections are there before a flood.
-const AHEAD: Duration = Duration::from_secs(2);
+/// Connections that are there before a flood.
+const CLIENTS: u64 = 10;
+/// A flood of some seconds from which less is dropped was not guarded against.
+const FLOODED: u64 = 20_000;
 /// What guards have dropped.
 const DROPPED: &str = "stoq_dropped_packets_total";
 /// The NodePort of the echo on node-a.
@@ -48,34 +50,47 @@ fn connections_keep_their_goodput_while_pod_and_node_ports_are_flooded() {
         cluster.node("node-a").unwrap(),
         cluster.node("node-b").unwrap(),
     );
-    for (way, node, target) in [
-        ("the pod's own address", a, SocketAddr::from((pod, QUIC))),
+    let at = |node: &Node, port| SocketAddr::from((node.address(), port));
+    let pod = SocketAddr::from((pod, QUIC));
+    // Where the connections go, where the flood does, and whether the node there guards that.
+    for (way, target, node, flooded, guarded) in [
+        ("the pod's own address", pod, a, pod, true),
+        ("Local", at(a, LOCAL), a, at(a, LOCAL), true),
         (
-            "externalTrafficPolicy Local",
-            a,
-            (a.address(), LOCAL).into(),
+            "Local, a node without the pod",
+            at(a, LOCAL),
+            b,
+            at(b, LOCAL),
+            false,
         ),
         (
             "Cluster, a node with the pod",
+            at(a, ANYWHERE),
             a,
-            (a.address(), ANYWHERE).into(),
+            at(a, ANYWHERE),
+            true,
         ),
         (
             "Cluster, a node without it",
+            at(b, ANYWHERE),
             b,
-            (b.address(), ANYWHERE).into(),
+            at(b, ANYWHERE),
+            true,
         ),
     ] {
+        let established = || count(a, "stoq_quic_connections_total", &["event=\"established\""]);
+        let dropped = || count(node, DROPPED, &["hook=\"uplink\""]);
+        let (before, dropped_before) = (established(), dropped());
         let load = load(&cluster, target);
         // Strangers find no room in a flood: connections are there before it.
-        let begun = Instant::now();
-        let ahead = || (begun.elapsed() >= AHEAD).then_some(());
-        wait_for("connections", SOON, ahead).unwrap();
-        let flood = flood(&cluster, node, target);
+        let there = || (established() >= before + CLIENTS).then_some(());
+        wait_for("connections", SOON, there).unwrap();
+        let flood = flood(&cluster, node, flooded);
         let report: LoadReport = load.report(SOON).unwrap();
         drop(flood);
+        let dropped = dropped() - dropped_before;
         println!(
-            "{way}: {} answered, {} failed, {:.1} Mbit/s",
+            "{way}: {} answered, {} failed, {:.1} Mbit/s; {dropped} dropped at the uplink",
             report.ok,
             report.failed,
             report.goodput_bps / 1e6
@@ -86,6 +101,8 @@ fn connections_keep_their_goodput_while_pod_and_node_ports_are_flooded() {
             "{way}: {kept:.3}\n{}",
             scene::story(&cluster, "quic")
         );
+        // Else the pod's own hook has kept it.
+        assert_eq!(dropped > FLOODED, guarded, "{way}: {dropped}");
     }
     let dropped = wait_transport(&cluster, "quic", "drops in the status", |status| {
         let dropped = status["traffic"]["droppedPerSecond"].as_i64()?;
@@ -141,7 +158,7 @@ fn flood(cluster: &Cluster, node: &Node, target: SocketAddr) -> Process {
     Process::start(flood.args(["--mac", mac.trim()])).unwrap()
 }
 
-/// Ten connections, for eight seconds.
+/// [`CLIENTS`] connections, for eight seconds.
 fn load(cluster: &Cluster, target: SocketAddr) -> Process {
     let ca = cluster.control_plane.directory().join("identity/ca.pem");
     let mut load = cluster.client.command(images::built("lab").unwrap());
@@ -149,12 +166,8 @@ fn load(cluster: &Cluster, target: SocketAddr) -> Process {
         .arg(target.to_string())
         .arg("--ca")
         .arg(ca);
-    load.args([
-        "--clients=10",
-        "--rate=500",
-        "--seconds=8",
-        "--response=2000",
-    ]);
+    load.arg(format!("--clients={CLIENTS}"));
+    load.args(["--rate=500", "--seconds=8", "--response=2000"]);
     Process::start(&mut load).unwrap()
 }
 
