@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use probe::{Answers, until};
 use scene::{
-    ECHO, Ended, SOON, Streams, Target, cluster, condition, counted, echoes, get, is, plain,
-    transport, wait_transport,
+    ECHO, Ended, SOON, Streams, Target, cluster, counted, echoes, get, is, plain, transport,
+    wait_transport,
 };
 use serde_json::{Value, json};
 use stoq_cluster::stoq::{self, Program};
@@ -24,6 +24,8 @@ use stoq_lab::wait_for;
 
 /// How often it is measured from a command to its effect.
 const ROUNDS: usize = 20;
+/// The kernel's words on an MTU that is too large for XDP.
+const MTU: &str = "Peer MTU is too large";
 /// How long there is no API server.
 const OUTAGE: Duration = Duration::from_secs(300);
 /// After its return all is told again within that.
@@ -327,30 +329,42 @@ fn nodes_that_can_do_less_say_why_and_let_traffic_flow() {
     });
     let echoes = echoes(&cluster);
     cluster.apply(&transport("echo", ECHO, &json!({}))).unwrap();
+    // node-a can hold nothing in force, and node-b does it on a lower rung.
     wait_transport(&cluster, "echo", "two nodes that do less", |status| {
-        let reason = |node: &str| {
-            let failures = status["failures"].as_array()?;
-            let failure = failures.iter().find(|one| one["node"] == node)?;
-            Some(failure["reason"].as_str()?.to_owned())
-        };
-        let told = reason("node-a").is_some() && reason("node-b").as_deref() == Some("MtuTooLarge");
+        let reason = |node: &str| Some(failure(status, node)?["reason"].clone());
+        let nodes = &status["nodes"];
+        let told = nodes["ready"] == 1 && nodes["none"] == 1 && nodes["tcx"] == 1;
+        let told = told && reason("node-a").is_some() && reason("node-b")? == "MtuTooLarge";
         (told && is(status, "Degraded", "True")).then_some(())
     });
     let described = cluster.kubectl(&["describe", "stq", "echo"]).unwrap();
     println!("{described}");
-    assert!(described.contains("Peer MTU is too large"), "{described}");
+    assert!(described.contains(MTU), "{described}");
+    for (node, devices) in [("node-a", "0"), ("node-b", "0")] {
+        wait_for("devices", SOON, || {
+            (scene::devices(&cluster, node) == devices).then_some(())
+        })
+        .unwrap();
+    }
 
     let require = json!({"acceleration": {"xdp": "Require"}});
     cluster.apply(&transport("echo", ECHO, &require)).unwrap();
-    let words = wait_transport(&cluster, "echo", "Ready=False", |status| {
-        let ready = condition(status, "Ready")?;
-        let words = ready["message"].as_str()?;
-        let kernels = words.contains("Peer MTU") || words.contains("bpffs");
-        (ready["status"] == "False" && kernels).then(|| words.to_owned())
+    let generation = get(&cluster, "stq", "echo")["metadata"]["generation"].clone();
+    let words = wait_transport(&cluster, "echo", "Ready=False on both", |status| {
+        let words = failure(status, "node-b")?["message"].as_str()?;
+        let new = status["observedGeneration"] == generation && status["nodes"]["ready"] == 0;
+        let required = new && is(status, "Ready", "False") && words.contains(MTU);
+        required.then(|| words.to_owned())
     });
-    println!("Ready=False: {words}");
+    println!("required: {words}");
     for echo in echoes {
         let asked = cluster.client.run(|| stoq_lab::echo::ask(echo, SOON));
         asked.unwrap().unwrap();
     }
+}
+
+/// What a transport says of a node.
+fn failure<'a>(status: &'a Value, node: &str) -> Option<&'a Value> {
+    let mut failures = status["failures"].as_array()?.iter();
+    failures.find(|one| one["node"] == node)
 }

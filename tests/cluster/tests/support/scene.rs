@@ -131,6 +131,12 @@ pub fn page(node: &Node, name: &str) -> Option<String> {
     node.exec(&["busybox", "wget", "-q", "-O", "-", &page]).ok()
 }
 
+/// How many pods of a node could have AF_XDP, as its kubelet says.
+pub fn devices(cluster: &Cluster, node: &str) -> String {
+    let devices = get(cluster, "node", node)["status"]["allocatable"]["stoq.io/afxdp"].clone();
+    devices.as_str().unwrap_or_default().to_owned()
+}
+
 /// What all agents together have counted for a transport.
 pub fn counted(cluster: &Cluster, metric: &str, transport: &str, label: &str) -> u64 {
     let transport = format!("transport=\"{transport}\"");
