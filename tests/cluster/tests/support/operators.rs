@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -39,16 +39,7 @@ pub(crate) struct Operator {
 impl Stage {
     pub(crate) async fn set() -> Self {
         let control_plane = ControlPlane::start().unwrap();
-        for file in ["stoqtransports.yaml", "stoqnodes.yaml"] {
-            control_plane
-                .apply(&repository(&format!("crds/{file}")))
-                .unwrap();
-        }
-        let kubectl = |arguments: &[&str]| control_plane.kubectl(arguments).unwrap();
-        kubectl(&["wait", "--for=condition=Established", "crd", "--all"]);
-        kubectl(&["create", "namespace", "stoq-system"]);
-        let rights = include_str!("../../../../deploy/20-rbac.yaml");
-        control_plane.apply(rights).unwrap();
+        control_plane.apply_stoq().unwrap();
         let account = ["-n", "stoq-system", "create", "token", "stoq-operator"];
         let token = wait_for("token", SOON, || control_plane.kubectl(&account).ok()).unwrap();
         let admin = fs::read_to_string(control_plane.kubeconfig()).unwrap();
@@ -268,11 +259,6 @@ fn binary() -> PathBuf {
     let path = program.ancestors().nth(2).unwrap().join("stoq-operator");
     assert!(path.is_file(), "no operator: cargo build -p stoq-operator");
     path
-}
-
-fn repository(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    fs::read_to_string(root.join(path)).unwrap()
 }
 
 /// Resident memory of a process and its highest so far, bytes.
