@@ -107,10 +107,13 @@ impl Stage {
     /// Makes a node with an address.
     pub(crate) async fn node(&self, name: &str, ip: &str) {
         let nodes = Api::<Node>::all(self.client.clone());
-        let node = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        // As kubelets make them: with a status from the beginning.
+        let node = json!({
+            "metadata": {"name": name},
+            "status": {"addresses": [{"type": "InternalIP", "address": ip}]},
+        });
+        let node = serde_json::from_value(node).unwrap();
         nodes.create(&PostParams::default(), &node).await.unwrap();
-        let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": ip}]}});
-        merge_status(&nodes, name, &status).await;
     }
 
     /// Says for the agent of a node what is in force there; makes its StoqNode at first.
