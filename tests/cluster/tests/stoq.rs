@@ -7,7 +7,9 @@ mod probe;
 #[path = "support/scene.rs"]
 mod scene;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use probe::{Answers, until};
@@ -19,8 +21,9 @@ use serde_json::{Value, json};
 use stoq_cluster::stoq::{self, Program};
 use stoq_cluster::{Cluster, ClusterOptions, Node, NodeOptions, images, rbac, turn};
 use stoq_crds::Timestamp;
+use stoq_ebpf::attach::{Pins, list_ours};
 use stoq_lab::number::{FAREWELLS, NumberSent};
-use stoq_lab::wait_for;
+use stoq_lab::{tool, wait_for};
 
 /// How often it is measured from a command to its effect.
 const ROUNDS: usize = 20;
@@ -44,11 +47,12 @@ fn what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_t
     let echoes = echoes(&cluster);
     let deny = transport("echo", ECHO, &json!({}));
     let allow = transport("echo", ECHO, &json!({"filter": {"mode": "Enforce"}}));
-    let (mut applied, mut changed) = (Vec::new(), Vec::new());
+    let (mut applied, mut changed, mut ours) = (Vec::new(), Vec::new(), BTreeSet::new());
     for round in 0..ROUNDS {
         applied.push(until(&cluster, &echoes, Answers::None, || {
             cluster.apply(&deny).unwrap();
         }));
+        ours.extend(programs(&cluster));
         if round == 0 {
             assert_all_say_so(&cluster);
         }
@@ -68,7 +72,7 @@ fn what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_t
     tell("from a changed filter to enforced", &mut changed);
     // On a machine that is not ours alone these are bounds for what is broken, not for what is slow.
     assert!(applied.iter().all(|took| *took < Duration::from_secs(5)));
-    assert_nothing_left(&cluster);
+    assert_nothing_left(&cluster, &ours);
     assert_every_right_was_used(&cluster);
 }
 
@@ -133,18 +137,51 @@ fn assert_all_say_so(cluster: &Cluster) {
     println!("{shown}");
 }
 
-/// Neither pins nor relays nor programs of ours are on any node.
-fn assert_nothing_left(cluster: &Cluster) {
+/// Neither pins nor relays nor hooks are on any node, and none of our programs in the kernel.
+fn assert_nothing_left(cluster: &Cluster, ours: &BTreeSet<u64>) {
+    let asked: [&[&str]; 3] = [
+        &["ls", "/sys/fs/bpf"],
+        &["ip", "-details", "link"],
+        &["tc", "qdisc"],
+    ];
+    let words = ["stoq", "clsact", "prog/xdp"];
     for node in cluster.nodes() {
-        wait_for("bare hooks", SOON, || {
-            let pins = node.exec(&["ls", "/sys/fs/bpf"]).ok()?;
-            let links = node.exec(&["ip", "-details", "link"]).ok()?;
-            let tidy =
-                !pins.contains("stoq") && !links.contains("stoq") && !links.contains("prog/xdp");
-            tidy.then_some(())
-        })
-        .unwrap();
+        let said = || asked.map(|words| node.exec(words).unwrap()).concat();
+        let bare = || {
+            let said = said();
+            (!words.iter().any(|word| said.contains(word))).then_some(())
+        };
+        wait_for("bare nodes", SOON, bare).unwrap_or_else(|error| panic!("{error}\n{}", said()));
     }
+    // TCX has no qdisc, and an older bpftool does not tell it; but what it runs is loaded.
+    let left = || loaded().intersection(ours).copied().collect::<Vec<_>>();
+    wait_for("no programs", SOON, || left().is_empty().then_some(()))
+        .unwrap_or_else(|error| panic!("{error}: {:?}", left()));
+}
+
+/// The kernel's ids of the programs on both nodes, once all that belong there are.
+fn programs(cluster: &Cluster) -> Vec<u64> {
+    let on_node = |node: &Node| {
+        let bpffs = format!("/proc/{}/root/sys/fs/bpf", node.pid().unwrap());
+        let links = Pins::new(bpffs.as_ref()).links();
+        let all = || {
+            // What goes while it is looked at makes a look fail.
+            let found = node.netns().run(|| list_ours(&links)).unwrap().ok()?;
+            // At the uplink, and at both sides of a pod.
+            (found.len() >= 3).then_some(found)
+        };
+        wait_for("all hooks", SOON, all).unwrap()
+    };
+    let attached = cluster.nodes().iter().flat_map(on_node);
+    attached.map(|one| one.program_id.into()).collect()
+}
+
+/// The kernel's ids of all programs of the machine.
+fn loaded() -> BTreeSet<u64> {
+    // One that goes while it is listed is an error of bpftool's.
+    let list = || tool::run(Command::new("bpftool").args(["-j", "prog", "list"])).ok();
+    let all: Vec<Value> = serde_json::from_str(&wait_for("bpftool", SOON, list).unwrap()).unwrap();
+    all.iter().map(|one| one["id"].as_u64().unwrap()).collect()
 }
 
 #[test]
