@@ -6,12 +6,12 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use stoq_crds::Timestamp;
+use stoq_daemon::random;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::lease::{self, Move, Sight, Term};
 use crate::metrics::Metrics;
-use crate::random;
 
 /// Name of the Lease.
 pub(crate) const NAME: &str = "stoq-operator";

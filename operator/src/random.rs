@@ -1,4 +1,4 @@
-//! Chance, for names and for not doing things in step.
+//! Chance, for names.
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -7,9 +7,4 @@ pub(crate) fn number() -> u64 {
     let mut bytes = [0; 8];
     let _ = getrandom(&mut bytes, GetRandomFlags::empty());
     u64::from_ne_bytes(bytes)
-}
-
-/// A number from `low` to `high`.
-pub(crate) fn between(low: f64, high: f64) -> f64 {
-    low + (high - low) * (number() as f64 / u64::MAX as f64)
 }

@@ -8,15 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
+use stoq_crds::node_addresses::KEY;
 use stoq_crds::{
     ConditionType, Invalid, ObjectName, Pod, Reason, StoqNode, StoqTransport, Transport,
 };
 
 use super::shelf::{Name, Shelf};
 use crate::objects::{Fault, Objects, Problem};
-
-/// Key of the ConfigMap of node addresses: one a line.
-const ADDRESSES: &str = "addresses";
 
 /// The watches.
 pub(super) const TRANSPORTS: &str = "stoqtransports";
@@ -157,11 +155,11 @@ fn text((namespace, name): &Name) -> String {
 
 /// The addresses of the cluster's nodes.
 fn addresses(map: &ConfigMap) -> Result<BTreeSet<IpAddr>, String> {
-    let text = map.data.as_ref().and_then(|data| data.get(ADDRESSES));
-    let text = text.ok_or_else(|| format!("data.{ADDRESSES}: is required"))?;
+    let text = map.data.as_ref().and_then(|data| data.get(KEY));
+    let text = text.ok_or_else(|| format!("data.{KEY}: is required"))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let parsed = lines.map(|line| {
-        let refused = |_| format!("data.{ADDRESSES}: must be one address a line, has {line:?}");
+        let refused = |_| format!("data.{KEY}: must be one address a line, has {line:?}");
         line.parse().map_err(refused)
     });
     parsed.collect()

@@ -7,13 +7,11 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use stoq_crds::node_addresses;
 
 use super::ClusterOptions;
 use super::cache::{kept_map, kept_node, kept_pod, kept_transport};
 use super::index::{Change, MAPS, NODES, PODS, TRANSPORTS};
-
-/// The ConfigMap of the cluster's node addresses.
-pub(super) const ADDRESSES: &str = "stoq-node-addresses";
 
 /// What goes wrong with a watch, which is then begun again after a while.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +34,12 @@ pub(super) fn changes(client: &Client, options: &ClusterOptions) -> Changes {
         watch(PODS, Api::all(client.clone()), &here, |event| {
             Change::Pod(kept(event, kept_pod))
         }),
-        watch(MAPS, addresses, &named(ADDRESSES), |event| {
-            Change::Addresses(kept(event, kept_map))
-        }),
+        watch(
+            MAPS,
+            addresses,
+            &named(node_addresses::CONFIG_MAP),
+            |event| Change::Addresses(kept(event, kept_map)),
+        ),
         watch(
             NODES,
             Api::all(client.clone()),

@@ -71,5 +71,5 @@ async fn an_api_server_that_says_nothing_is_not_waited_for() {
     // The status is tried until it is written.
     let written = server.during(reporter.write(false));
     timeout(Duration::from_secs(1), written).await.unwrap_err();
-    assert_eq!(reporter.failures, 1);
+    assert!(reporter.failures >= 1);
 }
