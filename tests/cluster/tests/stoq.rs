@@ -23,12 +23,29 @@ use stoq_cluster::{Cluster, ClusterOptions, Node, NodeOptions, images, rbac, tur
 use stoq_crds::Timestamp;
 use stoq_ebpf::attach::{Pins, list_ours};
 use stoq_lab::number::{FAREWELLS, NumberSent};
-use stoq_lab::{tool, wait_for};
+use stoq_lab::{Process, tool, wait_for};
 
 /// How often it is measured from a command to its effect.
 const ROUNDS: usize = 20;
+/// How often a node is paused: a word of it takes longer.
+const PAUSES: usize = 5;
+/// What is promised of 99 in a hundred: from apply to enforced.
+const APPLIED: Duration = Duration::from_secs(2);
+/// From a changed filter to enforced.
+const CHANGED: Duration = Duration::from_secs(1);
+/// From a node's state to the status that tells it.
+const TOLD: Duration = Duration::from_secs(2);
+/// On a machine that is not ours alone the slowest of a few dozen shows what else it does: that is
+/// a bound for what is broken, and what is slow shows in the median.
+const SLACK: u32 = 5;
+/// How old the figures in a status may be, and how much of it is for times in whole seconds.
+const FRESH: Duration = Duration::from_secs(60);
+/// See [`FRESH`].
+const FRESH_SLACK: Duration = Duration::from_secs(5);
 /// The kernel's words on an MTU that is too large for XDP.
 const MTU: &str = "Peer MTU is too large";
+/// Seconds of numbered packets: two periods in which agents report.
+const LOAD: u32 = 100;
 /// How long there is no API server.
 const OUTAGE: Duration = Duration::from_secs(300);
 /// After its return all is told again within that.
@@ -66,18 +83,17 @@ fn what_is_applied_is_enforced_on_both_nodes_within_seconds_and_goes_without_a_t
             cluster.kubectl(&["delete", "stq", "echo"]).unwrap();
         });
     }
-    pause_twice(&cluster, echoes[0]);
+    let told = pauses(&cluster, echoes[0]);
     cluster.kubectl(&["delete", "stq", "echo"]).unwrap();
-    tell("from apply to enforced", &mut applied);
-    tell("from a changed filter to enforced", &mut changed);
-    // On a machine that is not ours alone these are bounds for what is broken, not for what is slow.
-    assert!(applied.iter().all(|took| *took < Duration::from_secs(5)));
+    assert_kept("from apply to enforced", applied, APPLIED);
+    assert_kept("from a changed filter to enforced", changed, CHANGED);
+    assert_kept("from a pause or its end to the status", told, TOLD);
     assert_nothing_left(&cluster, &ours);
     assert_every_right_was_used(&cluster);
 }
 
-/// The kill switch of node-a, and back: what was told of it the second time is told of again.
-fn pause_twice(cluster: &Cluster, echo: std::net::SocketAddr) {
+/// The kill switch of node-a, and back, again and again; how long until the status says so.
+fn pauses(cluster: &Cluster, echo: std::net::SocketAddr) -> Vec<Duration> {
     let pause = |paused: bool| {
         let patch = json!({"spec": {"paused": paused}}).to_string();
         let words = [
@@ -92,18 +108,28 @@ fn pause_twice(cluster: &Cluster, echo: std::net::SocketAddr) {
     };
     cluster.apply(&transport("echo", ECHO, &json!({}))).unwrap();
     until(cluster, &[echo], Answers::None, || ());
-    for _ in 0..2 {
-        until(cluster, &[echo], Answers::All, || pause(true));
+    let mut told = Vec::new();
+    for _ in 0..PAUSES {
+        let begun = Instant::now();
+        pause(true);
         wait_transport(cluster, "echo", "a paused node", |status| {
             let failures = status["failures"].as_array()?;
             let paused = failures.iter().any(|one| one["reason"] == "Paused");
+            let paused = paused && status["nodes"]["none"] == 1;
             (paused && is(status, "Ready", "False")).then_some(())
         });
-        until(cluster, &[echo], Answers::None, || pause(false));
+        told.push(begun.elapsed());
+        until(cluster, &[echo], Answers::All, || ());
+        let begun = Instant::now();
+        pause(false);
         wait_transport(cluster, "echo", "no paused node", |status| {
-            (is(status, "Ready", "True") && is(status, "Degraded", "False")).then_some(())
+            let fine = is(status, "Ready", "True") && is(status, "Degraded", "False");
+            (fine && status["nodes"]["native"] == 2).then_some(())
         });
+        told.push(begun.elapsed());
+        until(cluster, &[echo], Answers::None, || ());
     }
+    told
 }
 
 /// What deploy/ grants and nobody needs is too much.
@@ -114,11 +140,14 @@ fn assert_every_right_was_used(cluster: &Cluster) {
     assert_eq!(rbac::unused(&rules, &used), [""; 0]);
 }
 
-fn tell(what: &str, took: &mut [Duration]) {
+/// A promise of 99 in a hundred is kept: by half of them as it is, by the rest but for the slack.
+fn assert_kept(what: &str, mut took: Vec<Duration>, promise: Duration) {
     took.sort();
     let p99 = took[(took.len() * 99).div_ceil(100) - 1];
     let (least, median, most) = (took[0], took[took.len() / 2], took[took.len() - 1]);
     println!("{what}: min {least:.2?}, median {median:.2?}, p99 {p99:.2?}, max {most:.2?}");
+    let kept = median <= promise && p99 <= promise * SLACK;
+    assert!(kept, "{what}: promised are {promise:?}");
 }
 
 /// The transport, both nodes, and what kubectl shows of them.
@@ -208,19 +237,20 @@ fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replac
         node: "node-b",
         af_xdp: true,
     };
-    let to_number = streams(&cluster, number, 5000, 100);
-    let to_edge = streams(&cluster, edge, 2000, 100);
-    carried(&cluster, 2000);
-    stoq::roll(&cluster, Program::Agent, "next").unwrap();
-    let so_far = carried(&cluster, 0);
-    carried(&cluster, so_far + 2000);
-    let node = cluster.node("node-a").unwrap();
-    node.restart_kubelet().unwrap();
-    node.restart_containerd().unwrap();
-    cluster.wait_ready().unwrap();
-    wait_rates(&cluster, "number", 5000, 100);
-    // One packet of each hundred is answered.
-    wait_rates(&cluster, "edge", 2020, 100);
+    // On both nodes, so that the older of two samples counts, and without traffic.
+    echoes(&cluster);
+    cluster.apply(&transport("echo", ECHO, &json!({}))).unwrap();
+    // Before the first stream ends, and with it the pod whose packets are counted.
+    let end = Instant::now() + Duration::from_secs(LOAD.into());
+    let to_number = streams(&cluster, number, 5000, LOAD);
+    let to_edge = streams(&cluster, edge, 2000, LOAD);
+    std::thread::scope(|scope| {
+        for name in ["number", "echo"] {
+            let cluster = &cluster;
+            scope.spawn(move || assert_fresh(cluster, name, end));
+        }
+        replaced_under_load(&cluster);
+    });
     let within = Duration::from_secs(200);
     assert_counted(
         &cluster,
@@ -236,6 +266,47 @@ fn no_packet_is_lost_or_unfiltered_while_agent_kubelet_and_containerd_are_replac
         "{:?}",
         ended.received
     );
+}
+
+/// Agents, and kubelet and containerd of node-a.
+fn replaced_under_load(cluster: &Cluster) {
+    carried(cluster, 2000);
+    stoq::roll(cluster, Program::Agent, "next").unwrap();
+    let so_far = carried(cluster, 0);
+    carried(cluster, so_far + 2000);
+    let node = cluster.node("node-a").unwrap();
+    node.restart_kubelet().unwrap();
+    node.restart_containerd().unwrap();
+    cluster.wait_ready().unwrap();
+    wait_rates(cluster, "number", 5000, 100);
+    // One packet of each hundred is answered.
+    wait_rates(cluster, "edge", 2020, 100);
+}
+
+/// Until then the figures of a transport are never old.
+fn assert_fresh(cluster: &Cluster, transport: &str, end: Instant) {
+    let mut command = cluster.control_plane.kubectl_command();
+    command.args(["get", "stq", transport, "--watch"]);
+    command.arg(r#"--output=jsonpath={.status.traffic.sampledAt}{"\n"}"#);
+    let shown = Process::start(&mut command).unwrap();
+    let left = || end.saturating_duration_since(Instant::now());
+    let (mut samples, mut oldest, mut last) = (0, 0, None::<Timestamp>);
+    loop {
+        let line = shown.line(left());
+        // What was shown last was so until now.
+        let age = last.map(|last| Timestamp::now().as_second() - last.as_second());
+        oldest = oldest.max(age.unwrap_or(0));
+        let Ok(line) = line else { break };
+        // None while an agent has only begun.
+        let sample = line.parse().ok();
+        samples += u32::from(sample.is_some() && sample != last);
+        last = sample;
+    }
+    assert!(left().is_zero(), "{transport}: no longer watched");
+    println!("{transport}: the oldest of {samples} samples became {oldest} s old");
+    assert!(samples >= 2, "{transport}: {samples}");
+    let most = (FRESH + FRESH_SLACK).as_secs() as i64;
+    assert!(oldest <= most, "{transport}: {oldest} s");
 }
 
 /// Waits until relays have carried that many packets to `edge`, as far as these agents know.
