@@ -96,7 +96,8 @@ fn degraded_has_the_kernels_words() {
 fn silence_is_no_all_clear() {
     let (good, tcx) = (entry(), lower(true));
     let silent = ("b", Node::Silent(Some(at(1))));
-    let cases: [(&[(&str, Node<'_>)], &str, &str); 6] = [
+    type Case<'a> = (&'a [(&'a str, Node<'a>)], &'static str, &'static str);
+    let cases: [Case<'_>; 6] = [
         (&[], "False AsPreferred", "None"),
         (&[("a", Node::Heard(None))], "False AsPreferred", "None"),
         (
