@@ -4,14 +4,15 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/path.sh
 
-# Five minutes of a cluster that waits for its API server.
+# A cluster that waits five minutes for its API server.
 readonly OUTAGE=guards_outlast_an_outage
 
-log="" outage=""
+failed=0
+# What runs beside other things: its process by its name.
+declare -A aside=()
 
 main() {
-  local failed=0
-  log=$(mktemp)
+  logs=$(mktemp -d)
   trap ended EXIT
   [[ $EUID -ne 0 ]] || export CI=true
   step "generated files"
@@ -26,20 +27,19 @@ main() {
   # Tests run the programs of other packages.
   cargo build --quiet --locked --workspace --bins
   cargo test --quiet --locked --workspace --no-run
-  step "tests that mind no company, beside an outage of the API server"
-  cargo test --quiet --locked --workspace --test stoq -- "$OUTAGE" --nocapture >"$log" 2>&1 &
-  outage=$!
+  scripts/fuzz.sh build
+
+  begin outage cargo test --quiet --locked --workspace --test stoq -- "$OUTAGE" --nocapture
+  begin fuzzers nice scripts/fuzz.sh guard 60 ring 20
+  step "tests that mind no company, beside an outage of the API server and the fuzzers"
   tests beside || failed=1
   # With the feature ebpf it is tested above, as others of the workspace have it on.
   cargo test --locked -p stoq || failed=1
-  step "fuzzing parser and guard for 60 s, the AF_XDP rings for 20 s"
-  { scripts/fuzz.sh guard 60 && scripts/fuzz.sh ring 20; } || failed=1
-  step "the end of the outage"
-  wait "$outage" || failed=1
-  outage=""
-  cat "$log"
-  step "tests that count every packet"
+  finish fuzzers
+  finish outage
+  step "tests that count or time every packet"
   tests alone --skip "$OUTAGE" || failed=1
+  step "end"
   [[ $EUID -eq 0 ]] ||
     echo "left out: what needs network namespaces and BPF; all of it: sudo env \"PATH=\$PATH\" make test"
   return $failed
@@ -53,10 +53,28 @@ tests() {
     test --locked --workspace --no-fail-fast -- "${@:2}"
 }
 
+# name, command
+begin() {
+  "${@:2}" >"$logs/$1" 2>&1 &
+  aside[$1]=$!
+}
+
+# name
+finish() {
+  step "$1, which ran beside"
+  wait "${aside[$1]}" || failed=1
+  unset "aside[$1]"
+  cat "$logs/$1"
+}
+
 ended() {
-  # cargo, and the program that it runs.
-  [[ -z $outage ]] || pkill --parent "$outage" || true
-  rm -f "$log"
+  local process
+  # And what cargo or the script runs.
+  for process in "${aside[@]}"; do
+    pkill --parent "$process" || true
+    kill "$process" || true
+  done
+  rm -rf "$logs"
 }
 
 main

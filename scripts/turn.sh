@@ -5,7 +5,8 @@
 set -euo pipefail
 when=$1 program=$2
 case $(basename "$PWD")/$(basename "$program") in
-  lab/* | cluster/cluster-* | cluster/device_plugin-* | cluster/readmit-* | cluster/stoq* | cluster/teardown-*)
+  lab/architecture-*) turn=beside ;;
+  lab/* | cluster/device_plugin-* | cluster/readmit-* | cluster/stoq-* | cluster/stoq_clients-*)
     turn=alone ;;
   *) turn=beside ;;
 esac
