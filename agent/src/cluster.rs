@@ -2,7 +2,7 @@
 //!
 //! | what happens | what follows |
 //! |---|---|
-//! | the API server does not answer | what was last seen stays; it is asked again, at most every 30 s |
+//! | the API server does not answer | what was last seen stays; each watch is tried again after 0.8 to 20 s |
 //! | the agent starts meanwhile | it goes on with `objects.jsonl` of its run directory |
 //! | neither answers | nothing is planned: what an earlier agent attached stays |
 //! | an object is refused | its last good state stays |

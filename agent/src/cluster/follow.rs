@@ -76,7 +76,9 @@ impl Follower {
     fn take(&mut self, change: Result<Change, Failed>) -> bool {
         match change {
             Ok(change) => {
-                self.failures.heard(change.watch());
+                if let Some(watch) = change.heard() {
+                    self.failures.heard(watch);
+                }
                 self.index.take(change)
             }
             Err(failed) => {

@@ -42,14 +42,15 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// The watch that tells it.
-    pub(super) fn watch(&self) -> &'static str {
-        match self {
-            Self::Transport(_) => TRANSPORTS,
-            Self::Pod(_) => PODS,
-            Self::Addresses(_) => MAPS,
-            Self::Own(_) => NODES,
-        }
+    /// The watch that works, since it tells this. That it begins a list it tells in any case.
+    pub(super) fn heard(&self) -> Option<&'static str> {
+        let (watch, begins) = match self {
+            Self::Transport(event) => (TRANSPORTS, matches!(event, Event::Init)),
+            Self::Pod(event) => (PODS, matches!(event, Event::Init)),
+            Self::Addresses(event) => (MAPS, matches!(event, Event::Init)),
+            Self::Own(event) => (NODES, matches!(event, Event::Init)),
+        };
+        (!begins).then_some(watch)
     }
 }
 

@@ -18,7 +18,7 @@ use super::index::{Change, MAPS, NODES, PODS, TRANSPORTS};
 #[error("watch {what}: {error}")]
 pub(super) struct Failed {
     pub(super) what: &'static str,
-    error: watcher::Error,
+    pub(super) error: watcher::Error,
 }
 
 /// What changes, never ending.

@@ -58,17 +58,19 @@ fn discovered(state: &NodeState, internal_ips: &[IpAddr]) -> Vec<Uplink> {
             .iter()
             .any(|ip| state.addresses.contains(&(*ip, index)))
     };
-    state
-        .interfaces
-        .values()
-        .filter(|one| eligible(one))
-        .filter(|one| {
-            state.carries_default_route(one.index)
-                // A dummy may hold the node's address, but no wire ends there.
-                || (holds_internal_ip(one.index) && one.kind != Kind::Other("dummy".into()))
-        })
-        .map(uplink)
-        .collect()
+    let outside = |one: &&Interface| {
+        state.carries_default_route(one.index)
+            // A dummy may hold the node's address, but no wire ends there.
+            || (holds_internal_ip(one.index) && one.kind != Kind::Other("dummy".into()))
+    };
+    let each = state.interfaces.values().filter(|one| eligible(one));
+    let found: Vec<_> = each.filter(outside).collect();
+    // What comes by a VLAN has come by its parent.
+    let is_found = |index| found.iter().any(|one| one.index == index);
+    let through_another =
+        |one: &Interface| one.kind == Kind::Other("vlan".into()) && one.link.is_some_and(is_found);
+    let each = { found.iter() }.filter(|one| !through_another(one));
+    each.map(|one| uplink(one)).collect()
 }
 
 fn eligible(interface: &Interface) -> bool {
@@ -139,6 +141,20 @@ mod tests {
             .with_address("198.51.100.2", 6)
             .with_address("198.51.100.3", 5);
         assert_eq!(names(&uplinks(&state, &[], &ips)), ["eth0"]);
+    }
+
+    #[test]
+    fn a_vlan_is_no_uplink_beside_its_parent() {
+        let vlan = |parent| Interface {
+            link: Some(parent),
+            ..device(7, "eth0.10", Kind::Other("vlan".into()))
+        };
+        for (parent, expected) in [(2, &["eth0"][..]), (3, &["eth0", "eth0.10"])] {
+            let mut state = two_nics_and_a_pod().with_address("198.51.100.1", 7);
+            state.interfaces.insert(7, vlan(parent));
+            let found = uplinks(&state, &[], &[address("198.51.100.1")]);
+            assert_eq!(names(&found), expected, "{parent}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{self, Event};
 
 use super::*;
+use crate::cluster::index::PODS;
 
 fn listed() -> Index {
     let mut index = Index::default();
@@ -46,4 +47,21 @@ fn what_is_waited_for_and_why_is_told_at_once() {
         known(&index, &mut failures, now).unwrap_err(),
         "waits for the API server to list pods: watch pods: forbidden"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_refused_again_and_again_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut follower, known) = Follower::new(listed(), directory.path());
+    for _ in 0..4 {
+        let error = watcher::Error::NoResourceVersion;
+        follower.take(Ok(Change::Pod(Event::Init)));
+        follower.take(Err(Failed { what: PODS, error }));
+        follower.publish(false, Instant::now());
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    assert_eq!(known.borrow().as_ref().unwrap().unheard.len(), 1);
+    follower.take(Ok(Change::Pod(Event::InitDone)));
+    follower.publish(false, Instant::now());
+    assert!(known.borrow().as_ref().unwrap().unheard.is_empty());
 }

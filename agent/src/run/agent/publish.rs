@@ -56,8 +56,9 @@ impl Agent {
     }
 
     fn status(&mut self, objects: &Objects, failed: Option<(Reason, String)>) -> Status {
-        let mut problems: Vec<String> = objects.problems.iter().map(ToString::to_string).collect();
-        problems.extend(objects.unheard.iter().cloned());
+        // The StoqNode has room for the first few.
+        let mut problems = objects.unheard.clone();
+        problems.extend(objects.problems.iter().map(ToString::to_string));
         problems.extend(self.shared.lock().http_problem.clone());
         problems.extend(self.broker.problems());
         problems.extend(self.device_plugin.as_ref().and_then(DevicePlugin::problem));
