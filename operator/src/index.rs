@@ -208,8 +208,10 @@ impl Index {
 
     /// Takes in what a write of ours came back with, before the watch tells it.
     pub(crate) fn wrote(&mut self, object: StoqTransport) {
+        // One of the same name that was made since is another one.
         if let Ok(name) = ObjectName::parse(&object.metadata)
-            && self.transports.contains_key(&name)
+            && let Some(known) = self.transports.get(&name)
+            && known.reference().uid == object.metadata.uid
         {
             self.transport_is_there(name, object);
         }

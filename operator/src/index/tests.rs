@@ -200,3 +200,24 @@ fn an_older_object_never_replaces_a_newer_one() {
         assert_eq!(found, wanted, "{version}");
     }
 }
+
+#[test]
+fn the_answer_to_a_write_is_about_the_object_that_was_written() {
+    let made = |uid: &str, port| {
+        let mut one = object("d/edge", port);
+        one.metadata.uid = Some(uid.into());
+        one
+    };
+    let mut index = Index::default();
+    take(
+        &mut index,
+        0,
+        vec![News::Transport(Event::Apply(made("b", 1)))],
+    );
+    for (uid, port, expected) in [("a", 2, 1), ("b", 3, 3)] {
+        index.wrote(made(uid, port));
+        let known = index.transport(&name("d/edge")).unwrap();
+        let found = known.parsed.as_ref().unwrap().ports[0].number.get();
+        assert_eq!(found, expected, "{uid}");
+    }
+}
