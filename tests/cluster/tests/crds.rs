@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use stoq_cluster::caller::Answer;
-use stoq_cluster::{Caller, ControlPlane, may_run};
+use stoq_cluster::{Caller, ControlPlane, may_run, stoq};
 
 const GROUP: &str = "/apis/stoq.io/v1alpha1";
 const STRICT: &str = "dryRun=All&fieldValidation=Strict&fieldManager=test";
@@ -30,6 +30,26 @@ fn every_valid_example_is_taken() {
             }
         }
     }
+}
+
+#[test]
+fn every_sample_is_taken() {
+    if !may_run("every_sample_is_taken") {
+        return;
+    }
+    let api = Api::start();
+    let samples = stoq::manifests().join("samples");
+    let apply = [
+        "--namespace=kube-system",
+        "apply",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename",
+    ];
+    let samples = samples.to_str().unwrap();
+    api.control_plane
+        .kubectl(&[&apply[..], &[samples]].concat())
+        .unwrap();
 }
 
 #[test]
@@ -96,7 +116,7 @@ fn a_pod_selector_is_immutable_and_the_rest_is_not() {
 /// An API server with the CRDs, a transport `edge` and a StoqNode `node-a` to give a status to.
 struct Api {
     admin: Caller,
-    _control_plane: ControlPlane,
+    control_plane: ControlPlane,
 }
 
 impl Api {
@@ -108,7 +128,7 @@ impl Api {
         admin.create("/api/v1/namespaces", &namespace).unwrap();
         let api = Self {
             admin,
-            _control_plane: control_plane,
+            control_plane,
         };
         for namespace in ["default", "prod"] {
             let edge = json!({

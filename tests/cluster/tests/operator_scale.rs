@@ -182,10 +182,10 @@ async fn report_of(stage: &Stage, n: usize, packets: i64) {
     merge_status(&nodes, &node(n), &status).await;
 }
 
-/// Agents report once a minute each, with other figures, until told to stop. Those that others
+/// Agents report every 42.5 s each, with other figures, until told to stop. Those that others
 /// play with are left alone.
 async fn play(stage: &Stage, stopped: oneshot::Receiver<()>) {
-    let pause = Duration::from_secs(60) / NODES as u32;
+    let pause = Duration::from_millis(42_500) / NODES as u32;
     let mut ticks = tokio::time::interval(pause);
     let reports = async {
         let tick = stream::unfold(&mut ticks, |ticks| async {
