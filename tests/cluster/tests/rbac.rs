@@ -218,7 +218,7 @@ fn the_api_server_takes_every_sample() {
     let samples = samples.display().to_string();
     let strict = ["--server-side", "--validate=strict", "--filename", &samples];
     let said = control_plane.kubectl(&[&["apply"][..], &strict].concat());
-    assert_eq!(said.unwrap().lines().count(), 6);
+    assert_eq!(said.unwrap().lines().count(), 8);
 }
 
 fn installed() -> ControlPlane {
